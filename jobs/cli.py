@@ -41,10 +41,11 @@ from tamis.jobs.options import (
     SHEET,
     SQL,
     VERSION,
+    refuse_without,
 )
 from tamis.jobs.terminal.complaints import one_line
 from tamis.pipeline.host import crash_log
-from tamis.schemas.errors import JobError, StorageError, TamisError
+from tamis.schemas.errors import StorageError, TamisError
 
 BUG = 70
 """Exit code after an error of the program itself (EX_SOFTWARE of sysexits.h)."""
@@ -128,7 +129,9 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
 
     request = Request(job, inputs or (), output, settings or ())
     if cluster is None:
-        _need_cluster({"--rows": rows, "--sample": sample, "--rates": rates, "--here": here})
+        _need_cluster(
+            {"--rows": rows, "--sample": sample, "--rates": rates or None, "--here": here}
+        )
         plan_job(request, accept_changed=accept_changed, download=download, json=json)
         return
     from tamis.jobs.commands.forecast import Question, forecast_job
@@ -137,9 +140,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
 
 
 def _need_cluster(options: Mapping[str, object]) -> None:
-    for name, value in options.items():
-        if value:
-            raise JobError(f"{name}: belongs to --cluster: add it, such as '8x(16cpu,64GB)'")
+    refuse_without("--cluster", options, "such as '8x(16cpu,64GB)'")
 
 
 @app.command()

@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from tamis.jobs.options import CPUS, JSON, RUN, SET
+from tamis.jobs.options import CPUS, JSON, RUN, SET, refuse_without
 
 commands = typer.Typer(rich_markup_mode=None)
+
+BUCKETS, SEEDS = 4, 5
+"""Of a law that is fitted, by default."""
 
 
 @commands.command()
@@ -146,17 +149,21 @@ def budget(  # noqa: PLR0913, PLR0917 - one argument an option
             "similarity.",
         ),
     ] = None,
-    buckets: Annotated[int, typer.Option(help="Buckets, of equal size.")] = 4,
+    buckets: Annotated[
+        int | None, typer.Option(help="Buckets, of equal size; 4 by default.")
+    ] = None,
     floor: Annotated[
-        float, typer.Option(help="The error that no training gets below: d of the law.")
-    ] = 0.0,
+        float | None,
+        typer.Option(help="The error that no training gets below: d of the law; 0 by default."),
+    ] = None,
     holdout: Annotated[
         list[str] | None,
         typer.Option(metavar="SHARE|PATH", help="As of evaluate: what heads are measured on."),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="Repetitions, each with other draws.")
-    ] = 5,
+        int | None,
+        typer.Option(metavar="N", help="Repetitions, each with other draws; 5 by default."),
+    ] = None,
     cpus: CPUS = None,
     json: JSON = False,
 ) -> None:
@@ -168,5 +175,20 @@ def budget(  # noqa: PLR0913, PLR0917 - one argument an option
     fitting = None
     if fit:
         held = HeldOut.parse(holdout or (), None)
-        fitting = Fitting(signal, buckets, floor, held, seeds, cpus or processors())
+        fitting = Fitting(
+            signal,
+            BUCKETS if buckets is None else buckets,
+            floor or 0.0,
+            held,
+            SEEDS if seeds is None else seeds,
+            cpus or processors(),
+        )
+    else:
+        given = {
+            "--signal": signal,
+            "--buckets": buckets,
+            "--floor": floor,
+            "--holdout": holdout or None,
+        }
+        refuse_without("--fit", {**given, "--seeds": seeds, "--cpus": cpus}, "or leave it out")
     budget_run(run, seen, settings or (), law, fitting, json)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
+
+from tamis.schemas.errors import JobError
 
 JOB = Annotated[
     str, typer.Argument(metavar="JOB", help="A job file, or the bare name of a preset.")
@@ -141,3 +144,14 @@ VERSION = Annotated[
         "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
     ),
 ]
+
+
+def refuse_without(option: str, given: Mapping[str, object], example: str) -> None:
+    """Refuse options that mean nothing without another; ``given`` has their values, None or False where not given.
+
+    Raises:
+        JobError: one is given.
+    """
+    for name, value in given.items():
+        if value is not None and value is not False:
+            raise JobError(f"{name}: belongs to {option}: add it, {example}")

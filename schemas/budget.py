@@ -30,6 +30,10 @@ class Law(Model):
     d: float = Field(0.0, ge=0, description="the error that no training gets below")
     unit: float = Field(1.0, gt=0, description="samples that count as one")
     signal: str | None = Field(None, description="by which the samples were put into buckets")
+    best: Literal["highest", "lowest"] | None = Field(
+        None,
+        description="which of its values come first; by default those that the run keeps first by it, else the highest",
+    )
     buckets: tuple[Bucket, ...] = Field(min_length=1, max_length=1_000)
 
 

@@ -6,7 +6,13 @@ import difflib
 from collections.abc import Sequence
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """The end of an error about ``word``: ``; did you mean `x`?`` if a known word is close, else all known words."""
+def nearest(word: str, known: Sequence[str], most: int | None = None) -> str:
+    """The end of an error about ``word``: ``; did you mean `x`?`` if a known word is close, else all known words.
+
+    ``most``: of known words that data give, and that may be any number: so many are named, the others counted.
+    """
     matches = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean `{matches[0]}`?" if matches else f"; known: {', '.join(sorted(known))}"
+    if matches:
+        return f"; did you mean `{matches[0]}`?"
+    others = f", and {len(known) - most:,} others" if most is not None and len(known) > most else ""
+    return f"; known: {', '.join(sorted(known)[:most])}{others}"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CAPTION = 60
 """Most characters of a caption in a table."""
 
+UNMEASURED = "recall: not measured: `index` measures it"
+
 LARGE = 1 << 28
 """Bytes of vectors from which a line says beforehand how many are read."""
 
@@ -42,12 +44,8 @@ def search_run(
         check_page(html)
     searched = Embedding(run, embedding)
     search = Search(searched, asked)
-    bytes_read = 2 * search.extent.vectors * searched.dim
-    if search.extent.clusters is None and bytes_read >= LARGE:
-        display.note(
-            f"note: reading all {display.count(search.extent.vectors)} vectors, {display.size(bytes_read)}"
-        )
     query = made(searched, sought, asked.side)
+    _note_length(search, query, searched.dim)
     found = search.find(query)
     if json:
         display.echo(display.as_json(_to_json(run, query, asked, found)))
@@ -55,6 +53,19 @@ def search_run(
         _write_page(run, query, asked, found, html)
     else:
         _show(query, asked, found)
+
+
+def _note_length(search: Search, query: Query | Several, dim: int) -> None:
+    """Say beforehand what a search reads that streams very many vectors, and for how long."""
+    vectors = search.extent.vectors
+    if not search.streams or 2 * vectors * dim < LARGE:
+        return
+    compared, seconds = search.pace(query)
+    if compared:
+        display.note(
+            f"note: reading up to {display.count(vectors)} vectors, {display.size(2 * vectors * dim)}, in about "
+            f"{display.duration(seconds * vectors / compared)}, as long as the first {display.count(compared)} take"
+        )
 
 
 def _to_json(
@@ -107,17 +118,20 @@ def lines(asked: Asked, found: Found) -> list[str]:
     """A sentence about the samples found and the vectors searched."""
     said = []
     if found.above is not None:
-        some = f"; -n {found.above} shows all" if found.above > len(found.rows) else ""
+        shown = found.above - (found.copies or 0)  # those that are no copies of what is shown
+        some = f"; -n {shown} shows all" if shown > len(found.rows) else ""
         said.append(f"cosine {asked.above:g} or more: {counted(found.above, 'sample')}{some}")
     if found.copies is not None:
         said.append(f"left out: {counted(found.copies, 'sample')} as near copies of better ones")
-    return [*said, _searched(found.extent, found, asked), *_recalled(found.extent)]
+    return [*said, _searched(found.extent, found, asked), *_recalled(found)]
 
 
-def _recalled(extent: Extent) -> list[str]:
-    """A line about the recall that the run has measured."""
+def _recalled(found: Found) -> list[str]:
+    """A line about the recall that the run has measured, or has not, of a search that leaves concepts out."""
+    extent = found.extent
     if extent.recall is None:
-        return []
+        whole = extent.probed == extent.clusters or found.above is not None
+        return [] if whole else [UNMEASURED]
     probes, share, queries = extent.recall
     where = f"{share:.3f} of the ten nearest lie in {counted(probes, 'concept')}"
     return [f"recall: {where}, as measured for {counted(queries, 'picture')} of the run"]

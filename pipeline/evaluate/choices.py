@@ -25,7 +25,7 @@ from tamis.pipeline.tables.columns import centroid_rows
 from tamis.pipeline.tasks.product import Kind
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
-from tamis.schemas.registry import STEPS, choice_class
+from tamis.schemas.registry import STEPS, choice_class, configuration
 from tamis.schemas.step import StepModel
 
 LINK, AMOUNT = ">", ":"
@@ -90,7 +90,10 @@ class Settings:
     """The choices of steps, by the selector's name: its kind, of two of a kind the first's, or the step's own name."""
 
     def __init__(self, *steps: StepModel, seed: int, similarity: str = "") -> None:
-        """``similarity``: the signal of how well picture and caption fit, of the embedding that is trained on."""
+        """``similarity``: the signal of how well picture and caption fit, of the embedding that is trained on.
+
+        ``unnamed``: selectors, by kind and by name, without a choice in memory.
+        """
         self.seed, self.similarity = seed, similarity
         kinds = {
             *names(),
@@ -98,9 +101,12 @@ class Settings:
             OWN,
         }  # what they mean does not depend on the names of a run's steps
         self.choices: dict[str, StepChoice[Any]] = {}
+        self.unnamed = {kind for kind in STEPS if _only_runs(configuration(kind))}
         for step in steps:
             made = choice_class(step.kind)
             if made is None:
+                if _only_runs(type(step)):
+                    self.unnamed.add(step.name)
                 continue
             if step.name not in kinds:
                 self.choices[step.name] = made(step, seed)
@@ -141,6 +147,12 @@ class Settings:
     def column(self, signal: str) -> int | None:
         """Its column in ``Pairs.signals``; None if no selector reads it."""
         return self.signals.index(signal) if signal in self.signals else None
+
+
+def _only_runs(step: type[StepModel]) -> bool:
+    """True of a selector that chooses in a run alone."""
+    selector = step.selects or ".selectors." in step.__module__
+    return selector and choice_class(step.kind) is None
 
 
 def with_concepts(

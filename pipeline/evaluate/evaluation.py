@@ -169,6 +169,11 @@ def _asked(request: Request, settings: Settings) -> Asked:
             raise JobError(f"--against {name}: {error}") from None
         for part in chain.names:
             if part not in known or (chain.filters and part in (FULL, OWN)):
+                if part in settings.unnamed:
+                    raise JobError(
+                        f"--against {name}: `{part}` cannot be chosen again in memory: what a run's steps chose is "
+                        f"compared as `{OWN}`, alone and in a run that has the step; by name: {', '.join(known)}"
+                    )
                 raise JobError(f"--against {name}: no such selector{nearest(part, known)}")
     _check_numbers(request)
     # Everything is compared with random pairs of the same number, asked for or not.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,9 @@ END = 0.1
 
 CAPTIONS, SOURCES = 3, 3
 """Captions and sources that are shown of each end."""
+
+CHANCE = 0.5
+"""The AUC of what tells nothing."""
 
 NEAR = 0.02
 """A plain measure whose AUC is within this of the head's may be all that the head has learned."""
@@ -135,11 +138,13 @@ def _card(
     trusted = request.marked.run
     area = _area(sets, scores)
     assert area is not None, "enough of both kinds are held out"
-    beside = {
+    plain = {
         name: found
         for name, values in _plain_measures(sets.pairs)
-        if (found := _either_way(_area(sets, values))) is not None
+        if (found := _area(sets, values)) is not None
     }
+    beside = {name: _either_way(found) for name, found in plain.items()}
+    turned = {name for name, found in plain.items() if found.value < CHANCE}
     by_source = _by_source(sets) if trusted is None else None
     if by_source is not None:
         beside["the source"] = by_source
@@ -160,7 +165,7 @@ def _card(
         within_sources=within,
         most=_end(sets, scores, highest=True),
         least=_end(sets, scores, highest=False),
-        warnings=tuple(_warnings(area, beside, within, trusted)),
+        warnings=tuple(_warnings(area, beside, turned, within, trusted)),
     )
 
 
@@ -191,9 +196,9 @@ def _as_area(found: Auc) -> Area:
     return Area(**{name: round(value, 4) for name, value in found._asdict().items()})
 
 
-def _either_way(area: Area | None) -> Area | None:
+def _either_way(area: Area) -> Area:
     """The AUC of the measure or of its opposite, whichever tells more."""
-    if area is None or area.value >= 0.5:
+    if area.value >= CHANCE:
         return area
     return Area(value=1 - area.value, low=1 - area.high, high=1 - area.low)
 
@@ -257,16 +262,28 @@ def _texts(pairs: Pairs, rows: npt.NDArray[np.int64]) -> list[str]:
 
 
 def _warnings(
-    area: Area, beside: Mapping[str, Area], within: float | None, trusted: FinishedRun | None
+    area: Area,
+    beside: Mapping[str, Area],
+    turned: Set[str],
+    within: float | None,
+    trusted: FinishedRun | None,
 ) -> Iterator[str]:
-    """Warnings for a person who is to trust the head."""
-    if area.low <= 0.5:
-        yield "it does not tell the trusted set from the pool: its interval holds .5, as chance does"
+    """Warnings for a person who is to trust the head; of ``turned`` measures the lowest values are trusted ones."""
+    if area.high < CHANCE:
+        yield (
+            "it ranks the other way round: a pair of the pool scores higher than a trusted one more often than not, "
+            "and the whole interval is below .5: what it keeps first is least like the trusted set"
+        )
+    elif area.low <= CHANCE:
+        yield (
+            "it does not tell the trusted set from the pool: its interval holds .5, as chance does"
+        )
     for name, found in beside.items():
-        if found.value < area.value - NEAR or found.low <= 0.5:
+        if found.value < area.value - NEAR or found.low <= CHANCE:
             continue
         if name == SIMILARITY:
-            yield f"{name} alone does as well ({found.value:.3f}): choose by it, and no head is needed"
+            by = "its lowest values" if name in turned else "it"
+            yield f"{name} alone does as well ({found.value:.3f}): choose by {by}, and no head is needed"
         else:
             yield (
                 f"{name} alone tells the two sets apart as well ({found.value:.3f}): the head may have learned that, "

@@ -6,7 +6,7 @@ uniform share is read, so that memory is bounded by ``MOST_PAIRS`` and not by th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -30,7 +30,18 @@ from tamis.schemas.step import StepModel
 MOST_PAIRS = 100_000
 """Pairs that are read, at most; 200 MB of embeddings of 512 dimensions."""
 
+LARGEST = 2**53
+"""Whole numbers below it are told apart as float64."""
+
 Objects = npt.NDArray[np.object_]
+
+
+class NothingMetError(StateError):
+    """Pairs have embeddings, and none of them meets the condition; ``pairs`` of them have one."""
+
+    def __init__(self, root: str, pairs: int) -> None:
+        super().__init__(f"{root}: none of its {pairs:,} embedded pairs meets the condition")
+        self.pairs = pairs
 
 
 class Seen(NamedTuple):
@@ -140,6 +151,7 @@ def read(
 
     Raises:
         StateError: no embeddings, or ``tables/`` has been cleared.
+        NothingMetError: embeddings, but none of a pair that meets ``where``.
         JobError: the ledger has no such column.
     """
     embed, concepts = embedding_of(run), concepts_of(run)
@@ -149,9 +161,10 @@ def read(
     _check_tables(run, [*needed, (concepts.name, "assign")] if concepts else needed)
     with sql.connect(run) as connection:
         named = [column for column in (classes, origin) if column is not None]
-        _check_columns(connection, run, signals, named)
+        types = _check_columns(connection, run, signals, named)
         connection.register("chosen", _chosen(connection, embed.name, run, most, where))
-        query = _query(embed, concepts, signals, classes, origin, seen)
+        texts = tuple(_as_text(column, types) for column in (classes, origin))
+        query = _query(embed, concepts, signals, texts, seen)
         table = connection.sql(query).to_arrow_table()
     found = _pairs(table, run, signals, seen)
     if seen is None or seen.pictures is None:
@@ -174,7 +187,8 @@ def _check_tables(run: FinishedRun, needed: list[tuple[str, str]]) -> None:
 
 def _check_columns(
     connection: Any, run: FinishedRun, signals: Sequence[str], named: Sequence[str]
-) -> None:
+) -> dict[str, str]:
+    """The ledger's columns and their types."""
     columns = {name: kind for name, kind, *_ in connection.execute("DESCRIBE ledger").fetchall()}
     for name in [*signals, *named]:
         if name not in columns:
@@ -187,14 +201,34 @@ def _check_columns(
             raise JobError(
                 f"{run.root}: the ledger's column `{name}` is {columns[name]}: name one that holds numbers"
             )
+    return columns
+
+
+def _as_text(column: str | None, types: Mapping[str, str]) -> str:
+    """A column as text, in SQL: whole numbers without a point, as groups of quotas are named."""
+    if column is None:
+        return "NULL::VARCHAR"
+    value = f"l.{sql.identifier(column)}"
+    if types[column] not in {"DOUBLE", "FLOAT"}:
+        return f"{value}::VARCHAR"
+    is_whole = f"{value} = floor({value}) AND abs({value}) < {LARGEST}"
+    return (
+        f"CASE WHEN {is_whole} THEN TRY_CAST({value} AS BIGINT)::VARCHAR ELSE {value}::VARCHAR END"
+    )
 
 
 def _chosen(connection: Any, embed: str, run: FinishedRun, most: int, where: str) -> pa.Table:
     """(sid, reached) of the pairs that are read: the smallest hashes of seed and uid."""
+    embedded = f'(SELECT sid FROM "{embed}".vectors WHERE reason IS NULL)'
     table = connection.sql(
-        f'SELECT sid, uid, kept, step FROM (SELECT sid FROM "{embed}".vectors WHERE reason IS NULL) '
+        f"SELECT sid, uid, kept, step FROM {embedded} "
         f"JOIN (SELECT sid, uid, kept, step FROM ledger WHERE ({where}\n)) USING (sid)"
     ).to_arrow_table()
+    if not table.num_rows:
+        (count,) = connection.execute(f"SELECT count(*) FROM {embedded}").fetchone()
+        if not count:
+            raise StateError(f"{run.root}: no pair has an embedding: nothing can be trained")
+        raise NothingMetError(run.root, count)
     uid = order.parse(table["uid"].to_pylist())
     count = min(most, len(uid))
     hashes = order.hashed(uid, run.manifest.job["seed"], "evaluation")
@@ -219,14 +253,12 @@ def _query(
     embed: StepModel,
     concepts: StepModel | None,
     signals: list[str],
-    classes: str | None,
-    origin: str | None,
+    texts: tuple[str, ...],
     seen: Seen | None,
 ) -> str:
+    """``texts``: the class and the source, in SQL."""
     quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
-    label, source = (
-        f'l."{column}"::VARCHAR' if column else "NULL::VARCHAR" for column in (classes, origin)
-    )
+    label, source = texts
     cluster, join = "NULL::INTEGER AS cluster, NULL::FLOAT AS similarity", ""
     if concepts is not None:
         cluster = "a.cluster, a.similarity"
@@ -247,7 +279,9 @@ def _query(
 def _pairs(table: pa.Table, run: FinishedRun, signals: list[str], seen: Seen | None) -> Pairs:
     n = table.num_rows
     if not n:
-        raise StateError(f"{run.root}: no pair has an embedding: nothing can be trained")
+        raise StateError(
+            f"{run.root}: no embedded pair has what the student reads: nothing can be trained"
+        )
     columns = [table[f"signal_{i}"].to_numpy() for i in range(len(signals))]
     values = np.stack(columns, axis=1) if columns else np.empty((n, 0))
     similarity = table["similarity"].fill_null(1.0).to_numpy()

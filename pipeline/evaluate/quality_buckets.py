@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class Measuring:
     """
 
     signal: str
-    best: str
+    best: Literal["highest", "lowest"]
     buckets: int
     floor: float
     held_out: HeldOut
@@ -68,7 +69,7 @@ Told = Callable[[int, int], None]
 """Is told of the steps of all heads that are done, of so many; called with 0 before the first."""
 
 
-def decider(run: FinishedRun, signal: str | None) -> tuple[str, str]:
+def decider(run: FinishedRun, signal: str | None) -> tuple[str, Literal["highest", "lowest"]]:
     """The signal by which buckets are made, and which values are best: as the run's last step that keeps by it does.
 
     Without a ``signal`` that of the last such step, else the similarity of the embedding.
@@ -212,7 +213,12 @@ def _law(found: Fit, fits: Sequence[Fit], measuring: Measuring, samples: float, 
         for number in range(measuring.buckets)
     ]
     return Law(
-        a=found.a, d=measuring.floor, unit=unit, signal=measuring.signal, buckets=tuple(buckets)
+        a=found.a,
+        d=measuring.floor,
+        unit=unit,
+        signal=measuring.signal,
+        best=measuring.best,
+        buckets=tuple(buckets),
     )
 
 

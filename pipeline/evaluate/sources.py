@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -32,6 +31,9 @@ SHARE = "0.2"
 
 LEAST_TARGET = 16
 """Pairs of a target, at least: a batch of fewer would hold hardly any wrong answers."""
+
+SHOWN = 20
+"""Values of a column that an error names, at most."""
 
 FEW_TESTED = 200
 """Number of test pairs below which a warning is due: with 200, R@10 varies by 0.03 by chance."""
@@ -156,14 +158,26 @@ def target_pairs(run: FinishedRun, path: str) -> tuple[str, Sides]:
 
 
 def _of_column(pairs: Pairs, column: str, values: Sequence[str]) -> dict[str, Mask]:
-    known = Counter(value for value in pairs.origin.tolist() if value is not None)
+    known = {value for value in pairs.origin.tolist() if value is not None}
+    found = {}
     for value in values:
-        if value not in known:
+        written = value if value in known else whole(value)
+        if written not in known:
             raise JobError(
                 f"--holdout-by {column}={value}: no pair has that value"
-                f"{nearest(value, list(known))}; it has {len(known):,} others"
+                f"{nearest(value, sorted(known), SHOWN)}"
             )
-    return {value: np.asarray(pairs.origin == value, dtype=bool) for value in values}
+        found[written] = np.asarray(pairs.origin == written, dtype=bool)
+    return found
+
+
+def whole(value: str) -> str:
+    """A number without fractions as it is written of a column of numbers, `3` for `3.0`; other text as it is."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return str(int(number)) if number.is_integer() else value
 
 
 def _foreign(

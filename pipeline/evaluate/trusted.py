@@ -16,7 +16,7 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.search.wanted import Wanted
 from tamis.pipeline.evaluate import holdout
-from tamis.pipeline.evaluate.pairs import Pairs, embedding_of, read
+from tamis.pipeline.evaluate.pairs import NothingMetError, Pairs, embedding_of, read
 from tamis.schemas.errors import JobError
 
 Mask = npt.NDArray[np.bool_]
@@ -32,6 +32,9 @@ LEAST = 20
 
 SOURCE = "source"
 """The ledger's column of input files."""
+
+
+HIDDEN = "{root}: its {pairs:,} embedded pairs are to be shown nowhere: take a pool of others"
 
 
 @dataclass(frozen=True)
@@ -72,23 +75,39 @@ def read_sets(
 
     Raises:
         InputError: a condition that DuckDB refuses.
-        JobError: another encoder, or too few pairs.
+        JobError: another encoder, too few pairs, or a condition that none or all of them meet.
     """
     origin, names = by or SOURCE, list(signals)
     if marked.run is not None:
         _check_encoders(pool, marked.run)
-        good = read(marked.run, names, None, most, origin, _shown(marked.run, "kept"))
-        other = read(pool, names, None, most, origin, _shown(pool, "true"))
+        nothing = "--trusted {root}: keeps none of its {pairs:,} embedded pairs: take a run that keeps some"
+        good = _some(marked.run, names, most, origin, "kept", nothing)
+        other = _some(pool, names, most, origin, "true", HIDDEN)
     else:
         condition = f"coalesce(({_checked(pool, marked.where)}\n), false)"
-        good = read(pool, names, None, most, origin, _shown(pool, condition))
-        other = read(pool, names, None, most, origin, _shown(pool, f"NOT {condition}"))
+        told = f"--where {marked.where}: ".replace("{", "{{").replace("}", "}}")
+        none = told + "none of the {pairs:,} embedded pairs of {root} meets it: trust some of them"
+        all_ = (
+            told + "all of the {pairs:,} embedded pairs of {root} meet it: leave some in the pool"
+        )
+        good = _some(pool, names, most, origin, condition, none)
+        other = _some(pool, names, most, origin, f"NOT {condition}", all_)
     if good.image.shape[1] != other.image.shape[1]:
         raise JobError(
             f"--trusted: has vectors of {good.image.shape[1]} numbers, the pool of {other.image.shape[1]}: use the "
             "same encoder"
         )
     return split(good, other, seed)
+
+
+def _some(
+    run: FinishedRun, names: list[str], most: int, origin: str, condition: str, nothing: str
+) -> Pairs:
+    """The run's pairs that meet a condition; ``nothing`` is the error where there is none, with `pairs` and `root`."""
+    try:
+        return read(run, names, None, most, origin, _shown(run, condition))
+    except NothingMetError as met:
+        raise JobError(nothing.format(pairs=met.pairs, root=run.root)) from None
 
 
 def split(good: Pairs, other: Pairs, seed: int) -> Sets:

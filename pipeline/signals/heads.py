@@ -8,7 +8,8 @@ A head is one file, safetensors or `.npz`, and its arrays say which kind it is:
   ``weight`` and ``bias``. Where ``joint`` is 1, x is (3 d,): the picture's vector, the caption's, and their product;
 - a pair: ``image`` and ``text``, (w, d) each: the cosine of the picture's and the caption's vectors after these maps;
 - prompts: ``prompts``, (m, d), and ``flagged``, (m,) of 0 and 1: the best cosine with a flagged prompt less the best
-  with another. A `.npy` file of two prompts, such as Q16's, flags the second.
+  with another. ``names``, (m,) of text, may say what they are, for people. A `.npy` file of two prompts, such as Q16's,
+  flags the second.
 
 Pickles are refused. All is computed in float64, and no row's score depends on the others.
 """
@@ -33,6 +34,9 @@ JOINED = 3
 
 SWITCHES = {"relu", "sigmoid", "joint"}
 """Arrays of a head of layers that are 0 or 1."""
+
+NAMES = "names"
+"""The one array of a head that may be of text."""
 
 Matrix = NDArray[np.float64]
 Arrays = Mapping[str, Matrix]
@@ -239,7 +243,7 @@ def _pair(arrays: Arrays) -> Head:
 
 
 def _prompts(arrays: Arrays) -> Head:
-    _check_names(arrays, {"prompts", "flagged"}, set())
+    _check_names(arrays, {"prompts", "flagged"}, {NAMES})
     prompts = arrays["prompts"]
     if prompts.ndim != 2 or not prompts.size or not (prompts * prompts).sum(axis=1).all():
         raise ValueError(f"prompts is {prompts.shape}: it has to be (m, d), and no row zero")
@@ -247,6 +251,10 @@ def _prompts(arrays: Arrays) -> Head:
     if flagged.shape != (len(prompts),) or flagged.all() or not flagged.any():
         raise ValueError(
             f"flagged is {flagged.shape}: it says 1 or 0 of each of the {len(prompts)} prompts, and both occur"
+        )
+    if NAMES in arrays and arrays[NAMES].shape != (len(prompts),):
+        raise ValueError(
+            f"{NAMES} is {arrays[NAMES].shape}: it has a text for each of the {len(prompts)} prompts"
         )
     return PromptHead(_unit(prompts), flagged)
 
@@ -313,6 +321,8 @@ def _arrays(data: bytes, name: str) -> Arrays:
 
 
 def _numbers(key: str, array: NDArray[np.generic]) -> Matrix:
+    if key == NAMES and array.dtype.kind == "U":
+        return np.zeros(array.shape)  # nothing is computed of them
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{key} is of {array.dtype}")
     with np.errstate(over="ignore"):  # of a type wider than 64 bits: it is told as not finite

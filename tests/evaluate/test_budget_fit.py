@@ -119,6 +119,7 @@ def test_the_step_that_keeps_by_a_signal_says_which_end_is_best(run: Path) -> No
     opened = open_run(str(run))
     assert decider(opened, None) == ("trust", "highest")
     assert decider(opened, "clip_similarity") == ("clip_similarity", "highest")
+    assert fit(opened, measuring(best="lowest", seeds=1)).law.best == "lowest"
 
 
 def test_buckets_are_in_the_order_of_the_signal(run: Path) -> None:

@@ -264,6 +264,11 @@ def test_recall_of_rare_subjects_is_part_of_that_of_all(twice: Twice) -> None:
 def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(run)
     assert "no such selector" in refused(capsys, path, "--against", "prototype")
+    assert "no such selector" in refused(capsys, path, "--against", "embed")
+    for name in ("choose", "balance", "repeat", "score:0.5>choose"):
+        told = refused(capsys, path, "--against", name)
+        assert f"`{name.rpartition('>')[2]}` cannot be chosen again in memory" in told
+        assert "is compared as `run`" in told
     assert "the run has no step `target`, whose stored values" in refused(
         capsys, path, "--against", "target"
     )

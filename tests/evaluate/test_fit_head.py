@@ -19,6 +19,7 @@ from tamis.pipeline.evaluate.pairs import read
 from tamis.pipeline.evaluate.trusted import Marked, read_sets, split
 from tamis.pipeline.signals.heads import LayeredHead, read_head
 from tamis.schemas.errors import JobError
+from tamis.schemas.head_card import Area
 from tests.support.running import ledger, make_plan, run_here
 from tests.support.synthetic import captions, meanings, pairs, views, write_input
 
@@ -227,6 +228,40 @@ def test_a_head_that_could_have_learned_the_source_says_so(pool: Path) -> None:
     assert card.most.sources == {"ships": 1.0}
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.249, 0.391, "it ranks the other way round"),
+        (0.4, 0.5, "it does not tell the trusted set from the pool: its interval holds .5"),
+        (0.5, 0.6, "it does not tell the trusted set from the pool: its interval holds .5"),
+        (0.51, 0.6, None),
+    ],
+)
+def test_an_interval_is_said_to_hold_chance_where_it_does(
+    low: float, high: float, said: str | None
+) -> None:
+    area = Area(value=(low + high) / 2, low=low, high=high)
+    told = list(fit_head._warnings(area, {}, set(), area.value, None))
+    assert [one.startswith(said) for one in told] == [True] if said else not told
+
+
+def test_a_measure_whose_lowest_values_are_trusted_is_not_to_be_chosen_by_its_highest() -> None:
+    head, plain = (Area(value=value, low=0.6, high=0.8) for value in (0.7, 0.71))
+    beside = {fit_head.SIMILARITY: plain}
+    (told,) = fit_head._warnings(head, beside, {fit_head.SIMILARITY}, 0.7, None)
+    assert "choose by its lowest values" in told
+    (told,) = fit_head._warnings(head, beside, set(), 0.7, None)
+    assert "choose by it, and no head" in told
+
+
+def test_whole_numbers_of_a_column_are_written_without_a_point(pool: Path) -> None:
+    found = read(open_run(str(pool)), [], origin="worth")
+    assert set(found.origin.tolist()) == {None, *map(str, range(7))}
+    similarity = read(open_run(str(pool)), [], origin="clip_similarity").origin.tolist()
+    assert len(set(similarity)) > COUNT / 2
+    assert all("." in one or one in {"0", "1", "-1"} for one in similarity)
+
+
 def test_another_run_is_trusted_and_taken_out_of_the_pool(
     pool: Path, trusted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,7 +318,10 @@ def test_it_is_stored_applied_explained_and_asked_what_if(
         (["--where", "kept", "--kind", "mix"], "--kind mix and --signals belong together"),
         (["--where", "verdict ="], "--where: Parser Error"),
         (["--where", "veridct = 'good'"], "--where: Binder Error"),
-        (["--where", "false"], "no pair has an embedding"),
+        (["--where", "false"], "--where false: none of the 900 embedded pairs of"),
+        (["--where", "verdict = '{}'"], "--where verdict = '{}': none of the 900 embedded pairs"),
+        (["--where", "verdict = NULL"], "none of the 900 embedded pairs"),
+        (["--where", "1=1"], "--where 1=1: all of the 900 embedded pairs of"),
         (["--where", "uid < '05'"], "the trusted set has"),
         (["--where", "kept", "--by", "colour"], "the ledger has no column `colour`"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from tamis.pipeline.algorithms.near_captions import folding, jaccard, shingles
 from tamis.pipeline.algorithms.near_captions.minhash import CAPTION_NGRAM
-from tamis.pipeline.evaluate import holdout
+from tamis.pipeline.evaluate import holdout, sources
 from tamis.pipeline.evaluate.holdout import EPSILON, HAMMING, JACCARD, Holdout
 from tamis.pipeline.evaluate.pairs import Pairs
 from tamis.schemas.errors import JobError
@@ -176,3 +176,18 @@ def test_too_few_to_measure_on_is_an_error() -> None:
     made = pairs(*views(meanings(40)))
     with pytest.raises(JobError, match="at least 20"):
         holdout.by_share(made, np.arange(40), 0.05, 0)
+
+
+def test_many_values_of_a_column_are_not_all_named() -> None:
+    every = pairs(*views(meanings(100)))
+    every = replace(every, origin=np.array([f"{n}.5" for n in range(99)] + ["7"], object))
+    for asked in ("7", "7.0"):
+        assert sources._of_column(every, "size", [asked]).keys() == {"7"}
+    with pytest.raises(
+        JobError, match=r"no pair has that value; known: .*, and 80 others$"
+    ) as told:
+        sources._of_column(every, "size", ["word"])
+    assert len(str(told.value)) < 300
+    few = replace(every, origin=np.array(["a", "b"] * 50, object))
+    with pytest.raises(JobError, match=r"no pair has that value; known: a, b$"):
+        sources._of_column(few, "size", ["1"])

@@ -90,6 +90,7 @@ def test_a_run_is_told_to_be_submitted(
     ("arguments", "message"),
     [
         (("--rows", "5.8e9"), "--rows: belongs to --cluster"),
+        (("--rows", "0"), "--rows: belongs to --cluster"),
         (("--here",), "--here: belongs to --cluster"),
         (("--cluster", "1x(1cpu)", "--rows", "nan"), "--rows nan: 1 to"),
         (("--cluster", "1x(1cpu)", "--rows", "inf"), "--rows inf: 1 to"),

@@ -10,9 +10,10 @@ import pytest
 
 import tamis
 from tamis.jobs.cli import main
+from tamis.pipeline.algorithms.scaling import effective
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.report.report import report
-from tests.support.running import Sample, make_plan, picture, run_here, write_tar
+from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 STEPS = "- signals: [words]\n- score: {name: best, signal: words, keep: 20}\n- write"
 
@@ -174,3 +175,102 @@ def test_a_pool_that_no_keep_makes_gives_no_setting(
     (tmp_path / "law.yaml").write_text(ordered.replace("a: 1.0", "a: 1.0\nsignal: words"))
     found = asked(capsys, run, "--seen", 20, "--law", tmp_path / "law.yaml")
     assert found["setting"] == "best.keep=10"
+
+
+@pytest.fixture(scope="module")
+def entry(run: Path) -> Path:
+    return run.parent / "in/*.tar"
+
+
+def _law(path: Path, more: str, samples: float = 10) -> Path:
+    path.write_text(f"{{a: 1, {more}, buckets: [{{samples: {samples}, b: -.2, tau: 3}}]}}")
+    return path
+
+
+def test_a_law_keeps_from_the_end_that_it_says(
+    entry: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The advice for a step that keeps the lowest by a threshold, and one that keeps the other end."""
+    cut = "score: {name: cut, signal: words, threshold: {share: 0.5}, best: lowest}"
+    root = tmp_path / "run"
+    run_here(make_plan(root, entry, f"- signals: [words]\n- {cut}\n- write"))
+    instead = "write `score: {signal: words, best: lowest, keep: 10}` in its place"
+    for more in ("signal: words, best: lowest", "signal: words"):
+        found = asked(capsys, root, "--seen", 20, "--law", _law(tmp_path / "law.yaml", more))
+        assert found["setting"] is None
+        assert found["notes"][-1].endswith(instead)
+    law = _law(tmp_path / "law.yaml", "signal: words, best: lowest")
+    found = asked(capsys, run, "--seen", 20, "--law", law)
+    assert found["setting"] is None
+    assert "add `score: {signal: words, best: lowest, keep: 10}`" in found["notes"][-1]
+    assert asked(capsys, run, "--seen", 20, "--law", run / "budget.json")["law"]["best"] == "lowest"
+    law = _law(tmp_path / "law.yaml", "signal: words, best: highest")
+    assert asked(capsys, run, "--seen", 20, "--law", law)["setting"] == "best.keep=10"
+    found = asked(capsys, root, "--seen", 20, "--law", law)
+    assert "add `score: {signal: words, keep: 10}` to its job" in found["notes"][-1]
+
+
+def test_no_step_is_advised_that_cannot_keep_so_many(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    law = _law(tmp_path / "law.yaml", "signal: w", 12.8e6)
+    found = asked(capsys, run, "--seen", 1e8, "--law", law)
+    assert found["setting"] is None
+    assert "has 12,800,000 samples, and 20 samples are kept by the run" in found["notes"][-1]
+    assert "score:" not in found["notes"][-1]
+    tiny = _law(tmp_path / "law.yaml", "d: 0", 0.3)
+    assert asked(capsys, run, "--seen", 1, "--law", tiny)["setting"] == "best.keep=1"
+
+
+def test_a_setting_is_compared_with_what_reaches_the_step_under_the_others(
+    entry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "run"
+    steps = "- signals: [words]\n- rules: {words: {max: 30}}\n- score: {signal: words, keep: 5}\n- write"
+    run_here(make_plan(root, entry, steps))
+    law = _law(tmp_path / "law.yaml", "signal: words", 12)
+    assert asked(capsys, root, "--seen", 20, "--law", law)["setting"] == "score.keep=12"
+    stricter = ("--set", "rules.words.max=10")
+    found = asked(capsys, root, "--seen", 20, "--law", law, *stricter)
+    assert found["setting"] is None
+    assert "10 samples reach `score`" in found["notes"][-1]
+
+
+def test_worth_counts_how_often_each_sample_is_repeated(
+    entry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "run"
+    steps = "- signals: [words]\n- repeat: {signal: words, total: 60, temperature: 10}\n- write: {times: repeat}"
+    run_here(make_plan(root, entry, steps))
+    times = [row["repeat"] for row in ledger(root) if row["kept"]]
+    assert sum(times) == 60
+    assert len(set(times)) > 1
+    found = asked(capsys, root, "--seen", 6000)
+    each = [effective(1, 6000 * one / 60) for one in times]
+    assert found["worth"] == pytest.approx(sum(each))
+    assert found["worth"] < effective(len(times), 6000)
+    assert "subset.npy has 60 uids, 100 passes over it" in found["notes"][-1]
+    assert f"seen {100 * min(times)} to {100 * max(times):,} times" in found["notes"][-1]
+    other = asked(capsys, root, "--seen", 6000, "--set", "repeat.total=50")
+    assert "how often under other settings is not counted" in other["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--buckets", "1000"),
+        ("--buckets", "4"),
+        ("--seeds", "0"),
+        ("--floor", "0"),
+        ("--signal", "nope"),
+        ("--holdout", "0.2"),
+        ("--cpus", "1"),
+    ],
+)
+def test_what_only_a_fit_takes_is_refused_without_it(
+    run: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(run, "--seen", 100, *option) == 2
+    said = capsys.readouterr().err
+    assert f"{option[0]}: belongs to --fit" in said
+    assert said.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import tamis
 from tamis.jobs.cli import main
+from tamis.jobs.commands import search
 from tamis.schemas.errors import JobError
 from tests.support.embedded import blobs, run_steps, write_input
 from tests.support.running import ledger, make_plan, run_here
@@ -49,7 +51,8 @@ def test_a_table_says_what_was_searched(capsys: pytest.CaptureFixture[str], fold
     lines = out.splitlines()
     assert lines[0].endswith("query.npy:")
     assert lines[1].split() == ["cosine", "key", "fate", "caption", "uid"]
-    assert len(lines) == 3 + 3 + 1
+    assert len(lines) == 3 + 3 + 2
+    assert lines.pop() == "recall: not measured: `index` measures it"
     words = lines[-1].split()
     assert words[0] == "searched"
     assert 0 < int(words[1]) < int(words[3]) == 150
@@ -155,6 +158,23 @@ def test_bad_input_gets_one_line(
     assert err.count("\n") == 1
 
 
+def test_a_search_that_reads_very_much_says_for_how_long(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LARGE", 150 * DIM * 2)
+    length = r"note: reading up to 150 vectors, 4\.8 kB, in about [0-9.]+ s, as long as the first \d+ take\n"
+    for streams in (["--where", "true"], ["--above", "0.5"]):
+        out, err = said(capsys, folder, "--vector", "@query.npy", *streams)
+        assert re.search(length, err)
+        assert "recall" not in out
+    out, err = said(capsys, folder, "--vector", "@query.npy", "--probes", "2")
+    assert err == ""
+    out, err = said(capsys, folder, "--vector", "@query.npy", "--probes", "4")
+    assert "recall" not in out
+    monkeypatch.setattr(search, "LARGE", 150 * DIM * 2 + 1)
+    assert said(capsys, folder, "--vector", "@query.npy", "--where", "true")[1] == ""
+
+
 def test_what_is_found_is_written_as_a_run(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
@@ -162,6 +182,11 @@ def test_what_is_found_is_written_as_a_run(
     out, _ = said(capsys, folder, *asked, "-n", "100", "--json")
     shown = json.loads(out)
     assert shown["copies"] > 0
+    all_shown, _ = said(capsys, folder, *asked, "-n", "100")
+    assert "shows all" not in all_shown
+    some, _ = said(capsys, folder, *asked, "-n", "1", "--json")
+    hint = f"-n {shown['above'] - json.loads(some)['copies']} shows all"
+    assert hint in said(capsys, folder, *asked, "-n", "1")[0]
     out, _ = said(capsys, folder, *asked, "--as", "@new", "--local", "--json")
     told = json.loads(out)
     assert told["run"] == str(folder / "new")

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.evaluate.pairs import read
 from tamis.pipeline.signals.heads import LayeredHead, read_head
 from tamis.schemas.errors import ModelError
+from tests.conftest import ROOT
+from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 
 def npz(**arrays: Any) -> bytes:
@@ -91,6 +96,12 @@ def test_a_rows_score_does_not_depend_on_its_neighbours(dim: int, rows: int, see
         (npz(image=np.ones((2, 3))), "has the arrays image: it needs image, text"),
         (npz(prompts=np.ones((2, 3)), flagged=[1, 1]), "each of the 2 prompts, and both occur"),
         (npz(prompts=np.zeros((2, 3)), flagged=[0, 1]), "and no row zero"),
+        (
+            npz(prompts=np.ones((2, 3)), flagged=[0, 1], names=["a"]),
+            r"names is \(1,\): it has a text for each of the 2 prompts",
+        ),
+        (npz(weight=WEIGHT, bias=BIAS, names=["a"]), "bias_0, names, weight_0"),
+        (npz(prompts=np.ones((2, 3)), flagged=["a", "b"]), "flagged is of <U1"),
         (npy(np.ones((3, 4))), r"\(3, 4\) is not \(2, d\)"),
         (npz(weight=np.array(["a"]), bias=BIAS), "no .npz, .npy or safetensors"),
         (npz(weight=np.array([None]), bias=BIAS), "no .npz, .npy or safetensors"),
@@ -200,6 +211,32 @@ def test_prompts_give_the_margin_of_the_best_flagged_one() -> None:
     head = read_head(npz(prompts=prompts, flagged=[0, 1, 1]), "prompts")
     scores = head.score(np.array([[1.0, 0.0], [0.0, 3.0], [0.6, 0.8]]))
     assert scores.tolist() == pytest.approx([0.6 - 1, 1.0, 1 - 0.6])
+
+
+def test_prompts_may_have_names() -> None:
+    prompts = {"prompts": np.array([[2.0, 0.0], [0.0, 1.0]]), "flagged": [0, 1]}
+    named = read_head(npz(**prompts, names=["a dog", "a cat é"]), "prompts")
+    picture = np.array([[0.6, 0.8]])
+    assert named.score(picture) == read_head(npz(**prompts), "prompts").score(picture)
+
+
+def test_the_example_of_the_docs_makes_a_head_of_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "heads.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (job,) = re.findall(
+        r"^```yaml\n(- embed: \{encoder: demo\}.*?)^```", page, re.MULTILINE | re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(code, "heads.md", "exec"), names)  # noqa: S102 - the page is ours
+    write_tar(tmp_path / "0.tar", [Sample(f"{n}", picture(n), "a word", {}) for n in range(4)])
+    run_here(make_plan(tmp_path / "run", tmp_path / "0.tar", f"{job}\n- write"))
+    stored = read(open_run(str(tmp_path / "run")), ["birds"])
+    head = read_head((tmp_path / "birds.npz").read_bytes(), "birds")
+    assert stored.signals[:, 0].astype(np.float32).tolist() == head.score(stored.image).tolist()
+    assert names["vectors"].shape == (4, head.dim)
 
 
 def test_a_file_of_two_prompts_flags_the_second() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,9 @@ from pydantic import ValidationError
 
 from tamis.pipeline.algorithms import scaling
 from tamis.pipeline.algorithms.scaling import Buckets
+from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.again.whatif import whatif
+from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted, number
 from tamis.pipeline.steps.selectors.config import Chooser
@@ -19,6 +22,7 @@ from tamis.schemas import yaml12
 from tamis.schemas.budget import Budget, Law, Pool
 from tamis.schemas.errors import JobError
 from tamis.schemas.problems import said
+from tamis.schemas.step import StepModel
 
 MANY = 4
 """Passes up to which repeated samples are nearly as good as new ones."""
@@ -92,27 +96,74 @@ def budget(
         StateError: ``settings`` cannot be decided from what is stored.
     """
     check_seen(seen)
-    kept = whatif(run, settings, 0).kept_after if settings else run.manifest.kept
+    decided = _decided(run, settings)
+    kept = decided.kept
     if not kept:
         raise JobError(
             f"{storage.redact(run.root)}: keeps no sample, so there is nothing to train on"
         )
     pools = _pools(law, seen, draws) if law is not None else []
+    worth, repeated = _worth(run, decided, seen)
     made = Budget(
         job=run.manifest.job["name"],
         seen=seen,
         kept=kept,
         passes=seen / kept,
-        worth=scaling.effective(kept, seen),
+        worth=worth,
         law=law,
         pools=tuple(pools),
         setting=None,
-        notes=(*_passes(seen / kept), *notes),
+        notes=(*_passes(seen / kept), *repeated, *notes),
     )
     if law is None or made.best is None:
         return made
-    setting, why = _setting(run, law, made.best)
+    setting, why = _setting(decided, law, made.best)
     return made.model_copy(update={"setting": setting, "notes": (*made.notes, *why)})
+
+
+class _Decided(NamedTuple):
+    """The steps of a run under some settings, the samples that enter each, and those that are kept."""
+
+    steps: Sequence[StepModel]
+    entered: Mapping[str, int]
+    kept: int
+    changed: bool
+
+
+def _decided(run: FinishedRun, settings: Sequence[str]) -> _Decided:
+    if not settings:
+        entered = {step.step: step.entered for step in run.manifest.steps}
+        return _Decided(run.steps, entered, run.manifest.kept, False)
+    change = whatif(run, settings, 0)
+    entered = {account.step: account.entered for account in change.after}
+    return _Decided(job_of(run, settings).steps, entered, change.kept_after, True)
+
+
+def _worth(run: FinishedRun, decided: _Decided, seen: float) -> tuple[float, list[str]]:
+    """New samples that say as much as ``seen`` ones, those repeated in ``subset.npy`` seen as often; and notes."""
+    times = run.steps[-1].repeated_by if run.steps else None
+    if times is None:
+        return scaling.effective(decided.kept, seen), []
+    if decided.changed:
+        return scaling.effective(decided.kept, seen), [
+            (
+                f"`{times}` repeats samples, and how often under other settings is not counted: worth and passes are "
+                "those of samples seen equally often; `tamis materialize` makes a run of these settings"
+            )
+        ]
+    with sql.connect(run) as connection:
+        rows = connection.execute(
+            f"SELECT {sql.identifier(times)}::DOUBLE, count(*) FROM ledger WHERE kept GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    total = sum(each * count for each, count in rows)
+    worth = sum(scaling.effective(count, seen * each * count / total) for each, count in rows)
+    low, high = (number(seen * rows[place][0] / total) for place in (0, -1))
+    return worth, [
+        (
+            f"`{times}` repeats samples: subset.npy has {counted(round(total), 'uid')}, {number(seen / total)} passes "
+            f"over it, in which a sample is seen {low} to {high} times; worth counts that, the pools of a law do not"
+        )
+    ]
 
 
 def joined(law: Law) -> Ints:
@@ -171,13 +222,8 @@ def _passes(passes: float) -> list[str]:
     ]
 
 
-def _setting(run: FinishedRun, law: Law, best: Pool) -> tuple[str | None, list[str]]:
+def _setting(decided: _Decided, law: Law, best: Pool) -> tuple[str | None, list[str]]:
     """``STEP.keep=COUNT`` for the selector that decides by the law's signal, else the last; or why there is none."""
-    steps = [s for s in run.steps if isinstance(s, Chooser) and s.keep is not None]
-    signal = law.signal
-    named = [step for step in steps if step.kept_by is not None and step.kept_by[0] == signal]
-    chosen = (named if signal is not None else steps)[-1:]
-    count = round(best.samples)
     if law.signal is not None and sorted(joined(law)[: best.buckets]) != list(range(best.buckets)):
         return None, [
             (
@@ -185,16 +231,40 @@ def _setting(run: FinishedRun, law: Law, best: Pool) -> tuple[str | None, list[s
                 "stand before it teach less"
             )
         ]
-    if not chosen:
-        step = f"score: {{signal: {signal or 'SIGNAL'}, keep: {count}}}"
-        return None, [f"no step of the run keeps so many by that order: add `{step}` to its job"]
-    name = chosen[0].name
-    entered = next(step.entered for step in run.manifest.steps if step.step == name)
-    if count > entered:
+    count = max(1, round(best.samples))
+    last = _last(decided.steps, law)
+    name = last.name if last is not None else None
+    there = decided.entered[name] if name is not None else decided.kept
+    if count > there:
+        where = f"reach `{name}`" if name is not None else "are kept by the run"
         return None, [
             (
-                f"the best pool has {count:,} samples, and {counted(entered, 'sample')} reach `{name}`: the law is one "
+                f"the best pool has {count:,} samples, and {counted(there, 'sample')} {where}: the law is one "
                 "of a larger pool, and its passes are what can be compared"
             )
         ]
-    return f"{name}.keep={count}", []
+    if isinstance(last, Chooser) and last.keep is not None:
+        return f"{name}.keep={count}", []
+    ends = {
+        step.kept_by[1] for step in decided.steps if step.kept_by and step.kept_by[0] == law.signal
+    }
+    end = law.best or max(ends, default="highest")
+    lowest = ", best: lowest" if end == "lowest" else ""
+    step = f"score: {{signal: {law.signal or 'SIGNAL'}{lowest}, keep: {count}}}"
+    if last is not None:
+        return None, [
+            f"`{name}` keeps by that order, but no such number: write `{step}` in its place"
+        ]
+    return None, [f"no step of the run keeps so many by that order: add `{step}` to its job"]
+
+
+def _last(steps: Sequence[StepModel], law: Law) -> StepModel | None:
+    """The last step that keeps by the law's order, or that keeps a number where the law has none."""
+    chosen: list[StepModel]
+    if law.signal is None:
+        chosen = [step for step in steps if isinstance(step, Chooser) and step.keep is not None]
+    else:
+        ends = ("highest", "lowest") if law.best is None else (law.best,)
+        orders = [(law.signal, end) for end in ends]
+        chosen = [step for step in steps if step.kept_by in orders]
+    return chosen[-1] if chosen else None

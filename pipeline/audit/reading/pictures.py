@@ -182,8 +182,10 @@ class Album:
     def uri(self, sid: int) -> str | None:
         """A fetched thumbnail as a ``data:`` URI; None if there is none, or it exceeds the limit."""
         data = self._fetched.get(sid)
-        if data is None:
-            return None
+        return None if data is None else self.written(data)
+
+    def written(self, data: bytes) -> str | None:
+        """A thumbnail as a ``data:`` URI; None if it exceeds the limit."""
         written = "data:image/webp;base64," + base64.b64encode(data).decode()
         if len(written) > self._left:
             self.left_out += 1

@@ -8,6 +8,7 @@ the clusters lack.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -149,6 +150,22 @@ class Search:
         usual = PROBES["text" if self._asked.of_text else "picture"]
         probed = min(self._asked.probes or usual, count)
         return Extent(self._clusters.rows, probed, count, self._clusters.recall(probed))
+
+    @property
+    def streams(self) -> bool:
+        """True if all vectors may be read, however many they are."""
+        return self._clusters is None or self._asked.above is not None
+
+    def pace(self, query: Query | Several) -> tuple[int, float]:
+        """The vectors of the first block, and the seconds in which they are read and compared; (0, 0.0) without any."""
+        with closing(Wanted(self._embedding.run, "all", None)) as every:
+            blocks = self._embedding.blocks(self._asked.side, every)
+            start = time.perf_counter()
+            block = next(blocks, None)
+            if block is None:
+                return 0, 0.0
+            query.above(block.vectors, 1.0, 1)
+            return len(block.sid), time.perf_counter() - start
 
     def find(self, query: Query | Several) -> Found:
         """The answer to one query.

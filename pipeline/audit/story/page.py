@@ -8,6 +8,7 @@ from typing import Any
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.pictures import Album, Pictures
 from tamis.pipeline.audit.report.html import caption, document, element, text
+from tamis.pipeline.audit.story.elsewhere import Stranger, stranger
 from tamis.pipeline.audit.story.story import Story, pictured
 
 SIDE = 480
@@ -21,9 +22,12 @@ def story_page(run: FinishedRun, shown: Sequence[Story], total: int) -> bytes:
     album = Album(Pictures(run), PICTURE_BYTES, SIDE)
     beside = [pictured(run, story) for story in shown]
     album.fetch([other["sid"] for others in beside for other in others])
+    strangers = [stranger(run, story, SIDE) for story in shown]
     sections = "".join(
-        _story(story, others, album) for story, others in zip(shown, beside, strict=True)
+        _story(story, others, album, other)
+        for story, others, (other, _) in zip(shown, beside, strangers, strict=True)
     )
+    missing = [note for _, notes in strangers for note in notes]
     name = shown[0]["key"] or shown[0]["uid"]
     more = (
         f"{total:,} samples have that name; the first {len(shown):,} are told."
@@ -31,15 +35,19 @@ def story_page(run: FinishedRun, shown: Sequence[Story], total: int) -> bytes:
         else ""
     )
     notes = "".join(
-        element("p", text(note), class_="note") for note in [*album.notes, more] if note
+        element("p", text(note), class_="note")
+        for note in dict.fromkeys([*album.notes, *missing, more])
+        if note
     )
     head = element("h1", text(name)) + element("p", text(run.manifest.job["name"]), class_="lead")
     body = element("header", head) + element("main", notes + sections, id="main")
     return document(f"{name}: why", body)
 
 
-def _story(story: Story, others: Sequence[Story], album: Album) -> str:
+def _story(story: Story, others: Sequence[Story], album: Album, other: Stranger | None) -> str:
     figures = "".join(_figure(other, album.uri(other["sid"])) for other in others)
+    if other is not None:
+        figures += _figure(other.shown, album.written(other.picture))
     facts = "".join(
         element("dt", text(name)) + element("dd", element("bdi", text(value), dir="auto"))
         for name, value in story["facts"]

@@ -29,6 +29,13 @@ class Exclude(StepAudit[Config]):
         """True if each sample's distance from the list is a column of the ledger."""
         return self.config.on == "embedding" and self.config.reveal
 
+    def elsewhere(self, row: Row) -> tuple[str, str, str] | None:
+        """The listed sample, where a run is the list and both may be shown."""
+        uid = row["partner_uid"]
+        if uid is None or self.config.redacts or self.config.hidden_list:
+            return None
+        return self.config.path, uid, "of the list"
+
     def rules(self, row: Row) -> list[Checked]:
         """The sample's distance from the nearest listed vector, which must be above epsilon."""
         value = row.get(self.name) if self._stores else None

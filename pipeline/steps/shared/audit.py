@@ -110,6 +110,14 @@ class StepAudit(Generic[Config]):
         del row
         return []
 
+    def elsewhere(self, row: Row) -> tuple[str, str, str] | None:
+        """The directory of another run, the uid there of a sample that decided about this one, and its role in words.
+
+        ``row`` has the ledger's `message` and `partner_uid`. None where there is no such sample.
+        """
+        del row
+        return None
+
     def mends(self, run: Finished, row: Row) -> list[Mend]:
         """The changes that let a dropped sample pass, all others left as they are; all are needed."""
         del run, row

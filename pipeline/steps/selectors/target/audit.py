@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tamis.pipeline.steps.selectors.target.config import NEAREST
 from tamis.pipeline.steps.selectors.target.config import Target as Config
 from tamis.pipeline.steps.shared.audit import (
     Checked,
@@ -32,6 +33,15 @@ class Target(StepAudit[Config]):
             return []
         passes = bool(value >= least)
         return [{"rule": self.name, "value": value, "min": self.config.least, "passes": passes}]
+
+    def elsewhere(self, row: Row) -> tuple[str, str, str] | None:
+        """The nearest target sample, where the target is a run."""
+        from tamis.pipeline.steps.shared.origins import kind_of
+
+        message = row["message"] or ""
+        if not message.startswith(NEAREST) or kind_of(self.config.path) != "run":
+            return None
+        return self.config.path, message.removeprefix(NEAREST), "nearest of the target"
 
     @property
     def _least(self) -> np.float32 | None:

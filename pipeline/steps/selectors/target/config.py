@@ -12,6 +12,8 @@ from tamis.pipeline.steps.shared.config import CAPTIONS, EarlyHeads
 from tamis.schemas.step import Change, Reasons, Width
 
 OFF_TARGET = "off_target"
+NEAREST = "nearest of the target: "
+"""What the ledger's message begins with, before the name of the nearest target sample."""
 LOT = "target/floor"
 """The purpose of the hashes by which the floor is chosen."""
 ONLY_OF = {

@@ -19,7 +19,7 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.encoders.base import Encoder
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.steps.selectors import budget_cut
-from tamis.pipeline.steps.selectors.target.config import LOT, OFF_TARGET
+from tamis.pipeline.steps.selectors.target.config import LOT, NEAREST, OFF_TARGET
 from tamis.pipeline.steps.shared.borrowed import inspected
 from tamis.pipeline.steps.shared.origins import BLOCK, Origin, blocks
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
@@ -271,7 +271,7 @@ def _messages(io: TaskIo[Judged], nearest: list[int]) -> list[str | None]:
     if io.args.measure == "concepts":
         return [f"its concept is {number}" for number in nearest]
     names = io.read("target", ["name"])["name"].to_pylist()
-    return [f"nearest of the target: {names[number]}" for number in nearest]
+    return [f"{NEAREST}{names[number]}" for number in nearest]
 
 
 def search_messages(table: pa.Table, concepts: list[int]) -> list[str]:
