@@ -38,7 +38,7 @@ def numeric() -> Iterator[ParameterSet]:
                 yield pytest.param(model, field.alias or name, id=f"{model.__name__}.{name}")
 
 
-@pytest.mark.parametrize(("model", "name"), numeric())
+@pytest.mark.parametrize(("model", "name"), [*numeric()])
 def test_no_number_is_a_truth(model: type[Model], name: str) -> None:
     for value in (True, False, [True], [0.5, True], {"a": False}):
         with pytest.raises(ValidationError) as caught:
