@@ -2,6 +2,7 @@
 
 Files of one input may differ in a column's type. The type of the whole is then the smallest that holds all values
 (whole numbers and fractions: float64); where there is none, it is text, and a value that is no text is written as JSON.
+NaN and infinities, for which JSON has no form, are null there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.captions import is_text
 
@@ -150,7 +152,12 @@ def _cast(table: pa.Table, field: pa.Field) -> pa.Array:
     column = table[field.name].combine_chunks()
     if column.type == field.type:
         return column
-    if not pa.types.is_nested(column.type) and not pa.types.is_nested(field.type):
+    if _is_text(field.type) and pa.types.is_float32(column.type):
+        column = pc.if_else(
+            pc.is_finite(column), column, None
+        )  # then as its few digits are written
+    nested = pa.types.is_nested(column.type) or pa.types.is_nested(field.type)
+    if not nested and not (_is_text(field.type) and pa.types.is_float64(column.type)):
         try:
             return column.cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -158,11 +165,16 @@ def _cast(table: pa.Table, field: pa.Field) -> pa.Array:
     return pa.array([_fit(value, field.type) for value in column.to_pylist()], field.type)
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _fit(value: Any, kind: pa.DataType) -> Any:
     """A value as ``kind`` takes it."""
-    if value is None:
+    missing = isinstance(value, float) and not math.isfinite(value) and _is_text(kind)
+    if value is None or missing:
         return None
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if _is_text(kind):
         text = value if isinstance(value, str) else _dumps(value)
         return text if is_text(text) else text.encode("utf-8", "replace").decode()
     if pa.types.is_floating(kind):

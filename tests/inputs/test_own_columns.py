@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from typing import Any
 
 import pyarrow as pa
@@ -95,3 +96,38 @@ def test_types_that_exclude_each_other_become_text() -> None:
     assert own_columns.merged(pa.int64(), pa.string()) == pa.string()
     table = own_columns.of_objects([{"a": 1}, {"a": "x"}, {"a": [1]}, {"a": {}}])
     assert table["a"].to_pylist() == ["1", "x", "[1]", "{}"]
+
+
+FRACTIONS = st.none() | st.floats() | st.text() | st.booleans()
+
+
+@given(st.lists(FRACTIONS, max_size=5), st.integers(0, 5))
+def test_text_is_the_same_however_parts_are_cut(values: list[Any], cut: int) -> None:
+    """Fractions, truths and text; a whole number beside fractions of its part is one of them."""
+    objects: Objects = [{"a": value} for value in values]
+    parts = [own_columns.of_objects(some) for some in (objects[:cut], objects[cut:], [{"a": ""}])]
+    schema = own_columns.union([pa.schema([("a", pa.string())]), *(one.schema for one in parts)])
+    found = [v for part in parts for v in own_columns.fitted(part, schema)["a"].to_pylist()]
+    assert found == [None if _is_missing(v) else _written(v) for v in [*values, ""]]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def test_what_json_has_no_form_for_is_null_in_text_and_stays_in_numbers() -> None:
+    texts = [json.loads(text) for text in ("NaN", "1e999", "-Infinity", "0.5")]
+    numbers = own_columns.of_objects([{"a": value} for value in texts])
+    assert numbers["a"].type == pa.float64()
+    assert numbers["a"].to_pylist()[1:] == [math.inf, -math.inf, 0.5]
+    assert own_columns.objects(numbers)[:3] == [{"a": None}] * 3
+    schema = pa.schema([("a", pa.string())])
+    assert own_columns.fitted(numbers, schema)["a"].to_pylist() == [None, None, None, "0.5"]
+    mixed = own_columns.of_objects([{"a": value} for value in (*texts, "x", [math.nan])])
+    assert mixed["a"].to_pylist() == [None, None, None, "0.5", "x", "[null]"]
+    single = pa.table({"a": pa.array([math.nan, math.inf, 0.1], pa.float32())})
+    assert own_columns.fitted(single, schema)["a"].to_pylist() == [None, None, "0.1"]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs import columns, json_rows, json_text
 from tamis.pipeline.inputs.other_formats import decoded, named, unmarked
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.inputs.table import arrays, cells
+from tamis.pipeline.inputs.table import arrays, cells, json_faults
 from tamis.pipeline.inputs.table.records import MAX_LINES, Record, lines, quoted
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
@@ -77,6 +77,9 @@ class Syntax(Protocol):
 class JsonLines:
     """An object a line."""
 
+    why_not = staticmethod(json_faults.of_line)
+    """What says why a record is no JSON."""
+
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """The lines with something in them."""
         return (line for line in lines(stream, limit) if line.data is None or line.data.strip())
@@ -86,7 +89,7 @@ class JsonLines:
         try:
             fields = json_text.loaded(decoded(data))
         except json.JSONDecodeError as error:
-            raise ValueError(_why_no_json(data, error)) from None
+            raise ValueError(self.why_not(data, error)) from None
         if not isinstance(fields, dict):
             raise ValueError("it is no JSON object")
         return fields
@@ -112,6 +115,8 @@ class JsonLines:
 
 class JsonList(JsonLines):
     """The objects of one list."""
+
+    why_not = staticmethod(json_faults.of_value)
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """The list's values."""
@@ -233,20 +238,6 @@ def _names(text: str, delimiter: str) -> list[str]:
     except ValueError as error:
         told = "a quote is open at the end of the header: the names of columns stand in one line"
         raise ValueError(told if str(error) == OPEN else f"the header: {error}") from None
-
-
-def _why_no_json(data: bytes, error: json.JSONDecodeError) -> str:
-    """The reason why a line is no JSON object, with the mend where it is known."""
-    line = data.strip()
-    if b"\r" in line:
-        return "its lines end in \\r alone: write \\n for it first (tr '\\r' '\\n')"
-    if line.startswith(b"{'"):
-        return "it is written as Python shows it, in single quotes: write JSON, by json.dumps"
-    if line in (b"{", b"["):
-        return "its objects stand over several lines: write one a line (jq -c .)"
-    if error.msg == "Extra data" and line.startswith(b"{"):
-        return "several objects stand in one line: write one a line (jq -c .)"
-    return unmarked(data) or str(error)
 
 
 def opened(path: str) -> BinaryIO:
