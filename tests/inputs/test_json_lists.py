@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tamis.pipeline.inputs.json_files import holds_rows, is_list
 from tamis.pipeline.inputs.table import arrays
 from tamis.pipeline.inputs.table.records import Record
 from tamis.pipeline.store import storage
+from tests.inputs.test_table import rows_of
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.text('[]{},"\\', max_size=8)
 VALUES = st.recursive(
@@ -62,6 +64,67 @@ def test_what_is_no_list_costs_no_value_before_it(end: str) -> None:
     found = [record.data for record in read(data, 5)]
     assert found[0] == b'{"a": 1}'
     assert found[1] in {b'{"a": 2}', b'{"a": 2} x'}
+
+
+ROWS: list[dict[str, Any]] = [
+    {"url": f"http://h/{i}", "tags": [{"n": i}, {"n": 2}], "caption": f'é "{i}" }}, {{'}
+    for i in range(9)
+]
+DAMAGED = json.dumps(ROWS[3])
+
+
+def damages() -> dict[str, str]:
+    """A row with one quote, brace or bracket less or more, or the end of it missing."""
+    found = {f"cut at {at}": DAMAGED[:at] for at in range(1, len(DAMAGED))}
+    for at, char in enumerate(DAMAGED):
+        if char in '"{}[]':
+            found[f"no {char} at {at}"] = DAMAGED[:at] + DAMAGED[at + 1 :]
+            found[f"{char} twice at {at}"] = DAMAGED[:at] + char + DAMAGED[at:]
+    return found
+
+
+@pytest.mark.parametrize("separator", [",", ",\n", " , \n  "])
+@pytest.mark.parametrize("damaged", damages().values(), ids=damages())
+def test_a_damaged_value_costs_no_other(separator: str, damaged: str) -> None:
+    texts = [json.dumps(row) for row in ROWS]
+    texts[3] = damaged
+    data = f"[{separator.join(texts)}]".encode()
+    found = read(data, 50)
+    sound = [record.data.strip() for record in found if record.data is not None]
+    for number, text in enumerate(texts):
+        assert number == 3 or text.encode() in sound
+    places = [0, *(place for r in found for place in (r.offset, r.offset + r.size)), len(data)]
+    assert places == sorted(places)
+    assert all(data[r.offset : r.offset + r.size] == r.data for r in found)
+    between = [data[end:start] for end, start in zip(places[::2], places[1::2], strict=True)]
+    assert not b"".join(between).strip(b" \n,[]}")
+
+
+def test_a_bracket_too_many_does_not_end_the_list() -> None:
+    data = b'[{"a": 1}], {"a": 2, "b": [3]}, {"a": 4}]\n[{"a": 5}]'
+    texts = [record.data for record in read(data, 9)]
+    assert texts == [b'{"a": 1}', b'{"a": 2, "b": [3]}', b'{"a": 4}', b'{"a": 5}']
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 200_000])
+def test_a_value_beyond_the_limit_with_objects_like_it_inside_is_one(size: int) -> None:
+    tree = {"id": 1, "below": [{"id": number, "below": []} for number in range(size // 20)]}
+    rows = [{"id": 0}, tree, {"id": 2}]
+    found = read(json.dumps(rows).encode(), 1 << 16, limit=5_000)
+    assert len(found) == 3
+    assert (found[0].data, found[2].data) == (b'{"id": 0}', b'{"id": 2}')
+
+
+def test_quotes_that_nothing_closes_cost_their_own_rows(tmp_path: Path) -> None:
+    rows = [json.dumps({"url": f"http://h/{i}", "caption": f"caption {i}"}) for i in range(2000)]
+    texts = [row[:-2] + "}" if number % 3 == 1 else row for number, row in enumerate(rows)]
+    path = tmp_path / "x.json"
+    path.write_text(f"[{','.join(texts)}]")
+    found = rows_of(path)
+    assert [row["text"] for row in found] == [
+        None if number % 3 == 1 else f"caption {number}" for number in range(2000)
+    ]
+    assert found[1]["message"] == "nothing closes the quote at character 34"
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,11 @@ def _json_lines(mark: bytes, end: bytes) -> Seed:
     return Seed("x.jsonl", mark + end.join(line.encode() for line in lines) + end)
 
 
+def _json_list(end: bytes) -> Seed:
+    lines = _json_lines(b"", b"\n").data.splitlines()
+    return Seed("x.jsonl", b"[" + end.join(lines) + b"]")
+
+
 def _csv(delimiter: str) -> Seed:
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter)
@@ -116,6 +121,8 @@ def seeds() -> tuple[Seed, ...]:
         _parquet(4, nested=True, data_page_version="2.0", compression="brotli"),
         _json_lines(b"", b"\n"),
         _json_lines(b"\xef\xbb\xbf", b"\r\n"),
+        _json_list(b","),
+        _json_list(b",\n  "),
         _csv(","),
         _csv("\t"),
     )
@@ -279,8 +286,10 @@ def _check_tar(seed: Seed, data: bytes, touched: list[Span], rows: list[dict[str
 
 
 def _check_text(data: bytes, rows: list[dict[str, object]], *, header: bool) -> None:
-    """The records follow each other, and what lies between them is blank; of a JSON list, its commas and brackets."""
-    between = b" \t\r\n\f\v" + (b",[]" if not header and is_list(data[:64]) else b"")
+    """The records follow each other, and what lies between them is blank; of a JSON list, its commas, its brackets, and
+    braces that nothing opens.
+    """
+    between = b" \t\r\n\f\v" + (b",[]}" if not header and is_list(data[:64]) else b"")
     places = [(row["image_offset"], row["group_row"]) for row in rows]
     start = None if header else 0  # a header is what stands before the first record
     for offset, size in places:

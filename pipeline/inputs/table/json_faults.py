@@ -1,7 +1,9 @@
-"""The reasons why a record is no JSON object, with the mend where it is known."""
+"""Records that are no JSON objects: the reason, with the mend where it is known, and where the next record begins."""
 
 from __future__ import annotations
 
+import json
+import re
 from json import JSONDecodeError
 
 from tamis.pipeline.inputs.other_formats import unmarked
@@ -46,4 +48,57 @@ def of_value(data: bytes, error: JSONDecodeError) -> str:
         if rest.startswith("{"):
             return "no comma stands between two objects of the list: write one"
         return f"behind its object stands {rest!r}: take it away"
+    if error.msg.startswith("Unterminated string"):
+        return f"nothing closes the quote at character {error.pos + 1:,}"
     return str(error)
+
+
+BEGIN = re.compile(rb'\{\s*("(?:[^"\\\x00-\x1f]|\\.)*")\s*:')
+"""The begin of an object, with its first key."""
+
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+CUT_WORD = 16
+"""Bytes before the end of a part of JSON in which an error may come of a word or an escape that is cut there."""
+
+
+def first_key(data: bytes) -> bytes | None:
+    """The first key of an object as it is written, with its quotes; None where it has none."""
+    found = BEGIN.match(data)
+    return None if found is None else found[1]
+
+
+def next_object(data: bytes, key: bytes, *, ended: bool) -> int | None:
+    """The place of the comma behind which, in a damaged value of a list, another object with that first key begins.
+
+    None where there is none, or the value is sound; if it has not ``ended``, as far as it goes.
+    """
+    again = re.compile(rb",\s*(\{\s*" + re.escape(key) + rb"\s*:)")
+    if not key or data.count(b"{") < 2 or again.search(data, 1) is None:
+        return None
+    damage = _damage(data, ended=ended)
+    if damage is None:
+        return None
+    found = (one.start() for one in again.finditer(data, 1) if one.start(1) >= damage)
+    return next(found, None)
+
+
+def _damage(data: bytes, *, ended: bool) -> int | None:
+    """The place at which a value stops being JSON; of a string that ends where none should, its begin. 0 where nothing
+    is wrong but that its end is missing: that may have been anywhere.
+    """
+    text = data.decode("latin-1")  # a character a byte: what is no ASCII stands inside of strings
+    try:
+        json.loads(text)
+    except JSONDecodeError as error:
+        cut = error.msg.startswith("Unterminated string") or error.pos >= len(text) - CUT_WORD
+        if cut and not ended:
+            return None
+        if error.pos >= len(text.rstrip()):
+            return 0
+        before = text[: error.pos].rstrip()
+        *_, last = (0, 0), *(one.span() for one in STRING.finditer(before))
+        return last[0] if last[1] == len(before) else error.pos
+    except (ValueError, RecursionError):  # numbers of thousands of digits, or values nested as deep
+        pass
+    return None
