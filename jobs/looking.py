@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from tamis.pipeline.inputs import columns, inner_fields, picture_paths
 from tamis.pipeline.inputs.captions import CAPTIONS_ARE_TEXT
 from tamis.pipeline.inputs.entries import input_files, listed
-from tamis.pipeline.inputs.formats import format_of, outline, rows_of
+from tamis.pipeline.inputs.formats import format_of, outline, readable, rows_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
@@ -225,8 +225,8 @@ def _first_with(
 
 def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
     fault: dict[str, Any] = {}
+    list(readable(files[:FILES]))  # raises where none can be read
     for file in files[:FILES]:
-        outline(file).accepted()
         for rows in islice(ingest_file(file, IngestOptions(part_samples=SAMPLES)), 1):
             if rows["reason"].null_count:
                 return file, rows

@@ -116,12 +116,16 @@ class _Below:
 
 def _below(folder: str) -> _Below:
     base = folder.rstrip("/") or "/"
+    if storage.is_local(base) and storage.absolute(base) == "/":
+        raise InputError(
+            f"`{folder}` is all of this machine: a variable of the shell that is not set? Name a directory in it"
+        )
     _check_no_run(base)
     paths: list[str] = []
     left_out: dict[str, str] = {}
     for one in matching.walk(base):
         paths += [file.path for file in one.files]
-        left_out |= one.left_out
+        left_out |= {storage.absolute(path): why for path, why in one.left_out}
     check_no_delta(paths, base)
     return _Below(folder, base, paths, left_out)
 

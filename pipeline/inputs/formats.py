@@ -16,11 +16,12 @@ from typing import Any, Protocol, cast
 import pyarrow as pa
 
 from tamis.pipeline.inputs.columns import Columns, whole
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.input_files import InputFile, Reading
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.formats import FORMATS
+from tamis.schemas.ledger import Reason
 from tamis.schemas.nearest import nearest
 from tamis.schemas.tables import find_column
 
@@ -47,7 +48,8 @@ class Outline:
         pictures: whether it has any; None where that is unknown, or it has no row.
         taken: a name of ingest's (``text``, ``width``) -> the input's own column for it.
         damage: the error of a file that cannot be opened, which is one row of the ledger.
-        refused: the error, in one line, of a file that no job can read.
+        refused: the error, in one line, of a file that no job can read: its samples are dropped, and where no file of
+            the format in its entry can be read, the job is refused.
     """
 
     rows: int | None = None
@@ -65,6 +67,14 @@ class Outline:
         if self.refused is not None:
             raise InputError(self.refused)
         return self
+
+
+def lacking(reading: Reading, taken: Collection[str]) -> Reason:
+    """The reason for which samples of a refused file are dropped, of which the names ``taken`` were found."""
+    if "text" not in taken and reading.captions != "none":
+        return Reason.MISSING_CAPTION
+    lost = "image" not in taken and bool(reading.names("image"))
+    return Reason.MISSING_IMAGE if lost else Reason.UNREADABLE_ROW
 
 
 class Format(Protocol):
@@ -102,8 +112,10 @@ class Format(Protocol):
         Damage is a row with a reason, and never an exception. A picture goes through ``picture_row`` with the
         number of its row in the file, a caption through ``judge_caption``; a uid is the input's own or ``hash_uid``.
 
+        Of a file whose outline says that it is refused each sample is a row with that reason (``lacking``).
+
         Raises:
-            InputError: the file is missing, or lacks a column that every job needs.
+            InputError: the file is missing.
         """
         ...
 
@@ -240,6 +252,27 @@ def rows_of(files: Sequence[InputFile]) -> int | None:
             return None
         total += rows
     return total
+
+
+def readable(files: Iterable[InputFile]) -> Iterator[InputFile]:
+    """The first file of each entry and format that a job can read, of those that are looked at.
+
+    Raises:
+        InputError: none of an entry and format can be read, as the first of them says.
+    """
+    looked: dict[tuple[str, str], list[InputFile]] = {}
+    found: set[tuple[str, str]] = set()
+    for file in files:
+        place = file.entry, file.kind
+        before = looked.setdefault(place, [])
+        if place in found or len(before) >= FOOTERS:
+            continue
+        before.append(file)
+        if outline(file).refused is None:
+            found.add(place)
+            yield file
+    for place in looked.keys() - found:
+        outline(looked[place][0]).accepted()
 
 
 def check_same(

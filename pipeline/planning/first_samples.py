@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from tamis.pipeline.inputs import json_rows, picture_paths
-from tamis.pipeline.inputs.formats import format_of, outline
+from tamis.pipeline.inputs.formats import format_of, outline, readable
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.inner_fields import field_of
 from tamis.pipeline.inputs.input_files import InputFile
@@ -36,7 +36,7 @@ UNOPENED = {None, Reason.KILLED_ITS_WORKER}
 def unusable(job: Job, inputs: Sequence[InputFile]) -> Iterator[str]:
     """A note for each entry of the job of which none of the first samples can be used: a run would drop them all."""
     for entry in job.input:
-        file = next((file for file in inputs if file.entry == entry.name), None)
+        file = next(readable(file for file in inputs if file.entry == entry.name), None)
         if file is None or outline(file).damage is not None:
             continue
         options = IngestOptions(

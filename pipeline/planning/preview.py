@@ -11,7 +11,7 @@ import numpy as np
 
 from tamis.pipeline import encoders
 from tamis.pipeline.inputs import picture_paths
-from tamis.pipeline.inputs.formats import FOOTERS, format_of, outline, rows_of
+from tamis.pipeline.inputs.formats import FOOTERS, format_of, outline, readable, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning.first_samples import unusable
 from tamis.pipeline.planning.sizes import sizes
@@ -76,7 +76,7 @@ def _input(plan: Plan, name: str) -> dict[str, Any]:
         "bytes": sum(file.size for file in files),
         "samples": _counted(plan, name, len(files)) or rows_of(files),
         "format": " and ".join(map(word, kinds)),
-        "columns": _columns(_first(files, 1)),
+        "columns": _columns(readable(files)),
     }
 
 
@@ -104,7 +104,7 @@ def _first(files: Sequence[InputFile], count: int) -> Iterator[InputFile]:
 
 def _columns(files: Iterable[InputFile]) -> dict[str, str]:
     """Field of a sample -> the column that ingest takes for it, in the first file that has any."""
-    taken = (outline(file).accepted().taken for file in files)
+    taken = [outline(file).taken for file in files]  # all of them: one that cannot be read raises
     return dict(next(filter(None, taken), {}))
 
 
@@ -120,17 +120,22 @@ def _counted(plan: Plan, entry: str, files: int) -> int | None:
 
 
 def _damaged(files: Sequence[InputFile]) -> Iterator[str]:
-    """The files, of the first few, that cannot be opened: each will be one row of the ledger."""
+    """The files, of the first few, that cannot be opened: each will be one row of the ledger; and those that lack what
+    others of their format have.
+    """
     for file in _first(files, FOOTERS):
-        why = outline(file).damage
-        if why is not None:
-            yield f"{file.source} cannot be read ({why[:200]}): it is one dropped row of the ledger"
+        told = outline(file)
+        if told.damage is not None:
+            why = told.damage[:200]
+            yield f"{file.source} cannot be read ({why}): it is one dropped row of the ledger"
+        if told.refused is not None:
+            yield f"{told.refused}: without that all its samples are dropped rows of the ledger"
 
 
 def unread_pictures(files: Sequence[InputFile]) -> Iterator[str]:
     """The columns that name picture files, of inputs whose job does not say that they are pictures."""
-    for file in _first(files, 1):
-        if outline(file).accepted().pictures is False:
+    for file in readable(files):
+        if outline(file).pictures is False:
             named = picture_paths.among(format_of(file).columns(file))
             if named:
                 yield f"{file.source}: {picture_paths.unopened(named[0])}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from tamis.pipeline.inputs.entries import listed
 from tamis.pipeline.inputs.folders import is_folder
+from tamis.pipeline.inputs.formats import readable
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.twice import check_entries
 from tamis.pipeline.steps.ingest import Ingest
@@ -51,6 +53,7 @@ def make(job: Job, accept_changed: bool = False) -> Plan:
     entries = [listed(entry) for entry in job.input]
     inputs = tuple(file for files, _ in entries for file in files)
     check_entries(inputs)
+    deque(readable(inputs), maxlen=0)  # raises where nothing of an entry can be read
     notes = tuple(note for _, noted in entries for note in noted)
     steps = build(job)
     check(steps, inputs)

@@ -115,8 +115,11 @@ def test_a_column_that_the_job_names_for_another_is_no_picture(folder: Path) -> 
 @pytest.mark.parametrize("images", [[1, 2], [{"size": 1}, {"size": 2}], [["a"], ["b"]]])
 def test_what_is_neither_is_refused(folder: Path, images: list[Any]) -> None:
     write(folder, pa.array(images), ["a", "b"])
+    found = rows_of(folder)
+    assert [row["reason"] for row in found] == ["unreadable_row"] * 2
+    assert "but pictures are bytes, {bytes, path}, or paths" in found[0]["message"]
     with pytest.raises(InputError, match=r"but pictures are bytes, \{bytes, path\}, or paths"):
-        rows_of(folder)
+        make_plan(folder / "run", f"{folder}/*.parquet", "  - write")
 
 
 def test_each_of_several_captions_has_its_picture(folder: Path) -> None:

@@ -141,6 +141,21 @@ def test_a_pattern_through_all_directories_leaves_runs_out(tmp_path: Path) -> No
     assert read(f"{tmp_path}/a/run/**/*.tar") == (["shards/1.tar"], "")
 
 
+def test_a_relative_directory_names_a_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched(tmp_path, "in/1.png", f"in/run/{PLAN}", f"in/run/{MANIFEST}")
+    monkeypatch.chdir(tmp_path)
+    for path in ("in", "./in/", f"{tmp_path}/in"):
+        assert read(path)[1].startswith("input `input`: 1 left out of 2 that match, for each is")
+
+
+@pytest.mark.parametrize("path", ["/", "//", "/.", "/tmp/.."])
+def test_the_whole_machine_is_no_input(path: str) -> None:
+    with pytest.raises(InputError, match="is all of this machine"):
+        read(path)
+
+
 def test_a_directory_of_runs_alone_is_refused(tmp_path: Path) -> None:
     touched(tmp_path, f"run/{PLAN}", f"run/{MANIFEST}", "run/shards/0.tar")
     with pytest.raises(

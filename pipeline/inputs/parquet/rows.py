@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs import partitions, picture_paths
+from tamis.pipeline.inputs.formats import lacking
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.batches import FileLayout, cell_values, describe
@@ -26,9 +27,11 @@ from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS,
     BATCH_ROWS_WITH_PICTURES,
     BROKEN,
+    TAKEN,
     InputParquet,
     find_columns,
     open_parquet,
+    own_name,
     why_broken,
     words,
 )
@@ -54,7 +57,7 @@ def sections(file: InputFile, options: IngestOptions, totals: FileTotals) -> Ite
     """The rows of a file, a section a row group.
 
     Raises:
-        InputError: the file is missing, or lacks a column (``find_columns``).
+        InputError: the file is missing.
     """
     try:
         yield from _sections(file, options)
@@ -78,7 +81,11 @@ def _sections(file: InputFile, options: IngestOptions) -> Iterator[Section]:
             yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, broken)]))
             return
         told = partitions.captions(file)
-        found = find_columns(schema, options, file.path, file.reading, told)
+        try:
+            found = find_columns(schema, options, file.path, file.reading, told)
+        except InputError as error:
+            yield from _dropped(parquet, file, str(error))
+            return
         layout = FileLayout(file, options, found)
         first, numbers = 0, count()
         for group in range(parquet.num_row_groups):
@@ -87,6 +94,23 @@ def _sections(file: InputFile, options: IngestOptions) -> Iterator[Section]:
             unread = partial(_unread, file, group, size, first, numbers)
             yield Section(size, rows, unread)
             first += size
+
+
+def _dropped(parquet: InputParquet, file: InputFile, message: str) -> Iterator[Section]:
+    """The rows of a file that lacks a column, or has one of a type that cannot be read."""
+    names = (name for name in TAKEN if own_name(parquet.schema_arrow, name, file.reading))
+    why = fault(lacking(file.reading, [*names]), message, None)
+    first = 0
+    for group in range(parquet.num_row_groups):
+        size = parquet.metadata.row_group(group).num_rows
+        yield Section(size, _rows_for(why, file, group, size, first))
+        first += size
+
+
+def _rows_for(why: Row, file: InputFile, group: int, size: int, first: int) -> Iterator[Row]:
+    """The rows of a row group, dropped for one reason."""
+    for row_number in range(size):
+        yield _row(file, group, row_number, first + row_number) | why
 
 
 def _check_footer(metadata: pq.FileMetaData) -> None:
@@ -138,9 +162,9 @@ def _unread(
 ) -> Iterator[Row]:
     """The rows of a row group that is not read."""
     why = fault(Reason.KILLED_ITS_WORKER, f"row group {group}: {message}", None)
-    for row_number in range(size):
+    for row in _rows_for(why, file, group, size, first):
         next(numbers)
-        yield _row(file, group, row_number, first + row_number) | why
+        yield row
 
 
 def _row(file: InputFile, group: int, group_row: int, number: int) -> Row:

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import partitions, picture_paths
 from tamis.pipeline.inputs.columns import Columns
-from tamis.pipeline.inputs.formats import Format, Outline, Sample, check_same
+from tamis.pipeline.inputs.formats import Format, Outline, Sample, check_same, lacking
 from tamis.pipeline.inputs.inner_fields import field_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.json_files import is_list
 from tamis.pipeline.inputs.other_formats import named
-from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
+from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section, fault
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.inputs.table import headers
 from tamis.pipeline.inputs.table.records import lines
@@ -34,6 +34,7 @@ from tamis.pipeline.inputs.table.syntax import (
 )
 from tamis.pipeline.inputs.unread import advice
 from tamis.pipeline.store import storage
+from tamis.schemas.ledger import Reason
 
 FIRST_BYTES = 8
 """Bytes by which other formats are known."""
@@ -121,8 +122,15 @@ class TextTable(Format):
         except ValueError as error:
             yield Section(1, iter([damaged(file, totals, str(error))]))
             return
-        told = self.outline(file).accepted()
-        yield Section(0, rows(Table(file, syntax, told.taken.get("image"), options), totals))
+        told = self.outline(file)
+        if told.refused is None:
+            table = Table(file, syntax, told.taken.get("image"), options)
+            yield Section(0, rows(table, totals))
+            return
+        why = fault(lacking(file.reading, told.taken), told.refused, None)
+        found = rows(Table(file, syntax, None, options), totals)
+        unread = Reason.UNREADABLE_ROW
+        yield Section(0, (row if row.get("reason") == unread else row | why for row in found))
 
     def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
         """The record is read again, then the file that it names."""

@@ -26,15 +26,11 @@ def check_pictures(step: str, inputs: Sequence[InputFile], mend: str = "") -> No
 
 
 def with_pictures(inputs: Sequence[InputFile]) -> dict[str, bool]:
-    """A file of each entry and format, the first that can tell -> whether it has pictures.
-
-    Raises:
-        InputError: no job can read a file.
-    """
+    """A file of each entry and format, the first that can be read and can tell -> whether it has pictures."""
     answers: dict[tuple[str, str], tuple[str, bool]] = {}
     for file in inputs:
-        if (file.entry, file.kind) not in answers:
-            has = outline(file).accepted().pictures
+        if (file.entry, file.kind) not in answers and outline(file).refused is None:
+            has = outline(file).pictures
             if has is not None:
                 answers[file.entry, file.kind] = (file.source, has)
     return dict(answers.values())
