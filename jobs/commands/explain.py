@@ -119,7 +119,7 @@ def _print_story(story: Story) -> None:
     out.print()
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(story):
-        facts.add_row(Text(name, style="dim"), Text(display.plain(text)))
+        facts.add_row(Text(display.plain(name), style="dim"), Text(display.plain(text)))
     display.print_table(out, facts)
     out.print()
     steps = Table.grid(padding=(0, 2))

@@ -110,7 +110,7 @@ class Bars:
         place = f"{self._pace.place}, " if self._pace.place else ""
         self._progress = _Living(
             self._pace,
-            TextColumn(f"{place}{self._pace.name}"),
+            TextColumn(display.plain(f"{place}{self._pace.name}"), markup=False),
             BarColumn(bar_width=20),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
             _Rate(),

@@ -46,9 +46,16 @@ class _PlainConsole(Console):
     """A console that shows text of the data as it is."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print, strings as ``plain_lines``."""
-        shown = (plain_lines(hide_known(one)) if isinstance(one, str) else one for one in objects)
-        super().print(*shown, **options)
+        """Print, strings and texts as ``plain_lines``."""
+        super().print(*map(_shown, objects), **options)
+
+
+def _shown(one: Any) -> Any:
+    if isinstance(one, str):
+        return plain_lines(hide_known(one))
+    if isinstance(one, Text) and not one.spans and plain_lines(one.plain) != one.plain:
+        return Text(plain_lines(one.plain), style=one.style)
+    return one
 
 
 def console(stderr: bool = False) -> Console:
@@ -64,7 +71,7 @@ def print_table(out: Console, table: Table) -> None:
     """Print a table without trailing blanks; one with too many columns is wider than the terminal, and none is cut."""
     width = max(out.width, _least_width(out, table))
     for segments in out.render_lines(table, out.options.update(width=width), pad=False):
-        line = Text.assemble(*((piece.text, piece.style or "") for piece in segments))
+        line = Text.assemble(*((plain(piece.text), piece.style or "") for piece in segments))
         line.rstrip()
         out.print(line, soft_wrap=True)
 
@@ -122,7 +129,7 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> 
     grid = Table(box=RULE, pad_edge=False, show_edge=False, header_style="bold")
     for header, side in columns:
         grid.add_column(
-            Text(header),
+            Text(plain(hide_known(header))),
             justify="right" if side == "right" else "left",
             overflow="fold",
             no_wrap=side == "right",

@@ -226,7 +226,7 @@ def cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
         found = pa.array(texts, pa.large_string()).cast(kind)
     elif pa.types.is_struct(kind):
         found = _as_struct(array, kind)
-    elif _is_list(kind):
+    elif _is_list(kind) and not pa.types.is_fixed_size_list(kind):
         found = _as_list(array, kind)
     else:
         try:

@@ -39,7 +39,7 @@ Floats = npt.NDArray[np.float64]
 Reaching = Callable[[str], list[Row]]
 
 BOUNDS: dict[str, tuple[float, float]] = {
-    "words": (2, np.inf),
+    "characters": (4, np.inf),
     "min_side": (64, np.inf),
     "aspect_ratio": (0, 3.0),
 }
@@ -119,7 +119,7 @@ def failures(members: Members) -> list[tuple[str, str, float, float]]:
     """(rule, reason, value, bound) of each rule that a sample fails."""
     width, height = Image.open(io.BytesIO(members["png"])).size
     values = {
-        "words": len(members["txt"].decode().split()),
+        "characters": len(members["txt"].decode()),
         "min_side": min(width, height),
         "aspect_ratio": max(width, height) / min(width, height),
     }

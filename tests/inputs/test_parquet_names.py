@@ -145,6 +145,31 @@ def test_a_column_and_a_field_are_read_as_out_of_the_whole_table(
             assert field_of(read, way).equals(field_of(batch, way))
 
 
+def test_views_at_any_depth_are_read(tmp_path: Path) -> None:
+    """Arrow takes no rows of them, and casts nothing to views of lists."""
+    columns = {
+        "caption": pa.array(TEXTS),
+        "texts": pa.array(["x", "y", None], pa.string_view()),
+        "lists": pa.array([["a"], [], None], pa.list_view(pa.string_view())),
+        "inner": pa.array([[b"a"], [None], None], pa.large_list(pa.binary_view())),
+        "struct": pa.array(
+            [{"x": [1]}, {"x": None}, None], pa.struct([("x", pa.list_view(pa.int8()))])
+        ),
+        "map": pa.array([[("k", "v")], [], None], pa.map_(pa.string(), pa.string_view())),
+        "pairs": pa.array([["a", "b"], None, ["c", None]], pa.list_(pa.string_view(), 2)),
+    }
+    path = written(tmp_path, columns)
+    (table,) = ingest(path)
+    file = source(path)
+    rows = table.select(VALUE_COLUMNS).take(pa.array([0, 2]))
+    own = pa.concat_tables(format_of(file).own(file, rows, None))
+    assert own.schema == pa.schema(
+        [field.remove_metadata() for field in format_of(file).own_schema(file, rows)]
+    )
+    for name, array in columns.items():
+        assert own[name].to_pylist() == [array[0].as_py(), array[2].as_py()], name
+
+
 @given(st.lists(st.sampled_from(["a", "a_2", "a_3", "A", ""]), max_size=8))
 def test_each_name_is_once_and_those_that_stood_once_are_as_they_were(names: list[str]) -> None:
     schema = pa.schema([pa.field(name, pa.int8()) for name in names])

@@ -23,6 +23,7 @@ from tamis.pipeline.inputs.parquet.file import (
 from tamis.pipeline.inputs.parquet.inner import Way, way_of
 from tamis.pipeline.inputs.parquet.large import large_columns
 from tamis.pipeline.inputs.parquet.texts import repaired
+from tamis.pipeline.inputs.parquet.views import without_list_views
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
@@ -58,7 +59,7 @@ def schema(file: InputFile) -> Own:
     holder, *keys = [""] if picture is None else way_of(whole, picture)
     fields, leaves = [], dict[str, Sequence[Way]]()
     for name in whole.names:
-        kind = whole.field(name).type
+        kind = without_list_views(whole.field(name).type)
         rest = _without_picture(kind, keys) if holder and name == holder else kind
         if rest is not None:
             fields.append(own_types.marked(pa.field(name, rest), name in large))
