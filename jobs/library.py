@@ -6,14 +6,15 @@ What needs a table is imported when it is asked for.
 from __future__ import annotations
 
 import html
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from tamis.schemas.errors import StateError
+from tamis.jobs.given import Settings, check_among, check_names, checked, path_of, settings
+from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.layout import SUBSET
+from tamis.schemas.nearest import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from tamis.pipeline.audit.reading.finished_run import FinishedRun
     from tamis.schemas.budget import Budget
     from tamis.schemas.job import Job
-
-Settings = Mapping[str, Any]
-"""Path in the job -> value, as in ``--set``: ``{"density.keep": 0.3}``."""
 
 
 class Run:
@@ -99,12 +97,18 @@ class Run:
             columns: the ledger's, such as ``["uid", "kept", "reason"]``; all by default.
 
         Raises:
+            InputError: it has no such column.
             StateError: a file of it is damaged.
         """
         return self._tables("ledger/", columns)
 
     def subset(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """A row for each kept sample, with the input's columns and the signals: ``shards/*.parquet``, in order."""
+        """A row for each kept sample, with the input's columns and the signals: ``shards/*.parquet``, in order.
+
+        Raises:
+            InputError: they have no such column.
+            StateError: there are none, or one is damaged.
+        """
         return self._tables("shards/", columns)
 
     def _tables(self, folder: str, columns: Sequence[str] | None) -> pa.Table:
@@ -114,12 +118,21 @@ class Run:
         from tamis.pipeline.store import storage
         from tamis.pipeline.store.parquet import ParquetFile
 
+        check_names(columns)
         tables = []
         for output in self._run.files.outputs:
             if output.path.startswith(folder) and output.path.endswith(".parquet"):
                 whole = storage.join(self._run.root, output.path)
                 with sound(whole), storage.open_table(whole) as raw:
-                    tables.append(ParquetFile(raw).read(columns))
+                    file = ParquetFile(raw)
+                    known = file.schema_arrow.names
+                    lacking = [name for name in columns or () if name not in known]
+                    if not lacking:
+                        tables.append(file.read(columns))
+                if lacking:
+                    raise InputError(
+                        f"{self.path}: {folder}*.parquet has no column `{lacking[0]}`{nearest(lacking[0], known)}"
+                    )
         self._watched.check()
         if not tables:
             raise StateError(f"{self.path}: has no {folder}*.parquet: its job has no step `write`")
@@ -148,7 +161,7 @@ class Run:
         """
         from tamis.pipeline.audit.story.story import stories
 
-        count, told = stories(self._run, sample, 1)
+        count, told = stories(self._run, checked(sample, str, "sample", "a uid, key or URL"), 1)
         if not count:
             raise StateError(f"{sample}: no sample of {self.path} has this uid, key or URL")
         return dict(told[0])
@@ -162,23 +175,35 @@ class Run:
         """
         from tamis.pipeline.audit.again.whatif import whatif
 
-        return whatif(self._run, settings(set), count)
+        return whatif(self._run, settings(set), checked(count, int, "count", "a whole number"))
 
-    def materialize(self, output: str, set: Settings) -> Run:  # noqa: A002 - as on the command line
+    def materialize(self, output: str | Path, set: Settings) -> Run:  # noqa: A002 - as on the command line
         """The run of the subset that ``whatif`` shows, written into ``output``."""
         from tamis.pipeline.audit.again.materialize import planned
         from tamis.pipeline.planning.where import is_small
         from tamis.pipeline.runs import walk
 
-        made = planned(self._run, settings(set), output)
+        folder = path_of(output, "output")
+        made = planned(self._run, settings(set), folder)
         walk.run(made, base=self._run.root, local=is_small(made.job, self.total))
-        return Run(output)
+        return Run(folder)
 
-    def diff(self, other: Run, count: int = 20) -> Difference:
-        """The differences of two runs: settings, inputs, and samples that only one of them keeps."""
+    def diff(self, other: Run | str | Path, count: int = 20) -> Difference:
+        """The differences of two runs: settings, inputs, and samples that only one of them keeps.
+
+        Args:
+            other: a run, or the directory of one.
+            count: samples that are named.
+
+        Raises:
+            StateError: ``other`` is no finished run.
+        """
         from tamis.pipeline.audit.compare.diff import diff
 
-        return diff(self._run, other._run, count)
+        if not isinstance(other, Run):
+            return self.diff(open_run(other), count)
+        checked(count, int, "count", "a whole number")
+        return diff(self._run, other._run, count)  # noqa: SLF001 - of another of its class
 
     def budget(
         self,
@@ -189,6 +214,7 @@ class Run:
         """The passes of ``seen`` samples of training over what is kept, and over each pool of a law: `tamis budget`."""
         from tamis.pipeline.audit.again.budget import budget, read_law
 
+        checked(seen, (int, float), "seen", "a number of samples")
         return budget(self._run, seen, settings(set or {}), read_law(law) if law else None)
 
     def sql(self, query: str) -> pd.DataFrame:
@@ -201,6 +227,7 @@ class Run:
 
         from tamis.pipeline.audit.reading import sql, sql_tables
 
+        checked(query, str, "query", "a query in SQL")
         connection = sql.connect(self._run)
         sql.confine(connection, self._run)
         names, rows = sql_tables.answer(self._run, connection, query)
@@ -236,8 +263,9 @@ class Run:
         """
         from tamis.jobs import searching
 
-        searching.write(self._run, searching.request(text, options), str(output))
-        return Run(str(output))
+        folder = path_of(output, "output")
+        searching.write(self._run, searching.request(text, options), folder)
+        return Run(folder)
 
     def export(
         self,
@@ -253,7 +281,9 @@ class Run:
         """
         from tamis.pipeline.audit.export.export import export
 
-        done = export(self._run, layout, str(output), among, embedding)
+        check_among(among)
+        checked(layout, str, "layout", "its name")
+        done = export(self._run, layout, path_of(output, "output"), among, embedding)
         return [f"{done.folder}/{name}" for name in done.files]
 
     def embeddings(
@@ -273,6 +303,7 @@ class Run:
         from tamis.pipeline.audit.export.rows import Rows
         from tamis.pipeline.audit.search.stored import Embedding
 
+        check_among(among)
         return Rows(self._run, among, Embedding(self._run, embedding)).lists()
 
     def to_huggingface(self) -> Any:
@@ -299,15 +330,11 @@ class Run:
         return load(self._run.root, shuffle, seed, tier)
 
 
-def settings(changes: Settings) -> list[str]:
-    """Changes of a job as ``--set`` writes them."""
-    return [f"{path}={json.dumps(value)}" for path, value in changes.items()]
-
-
 def open_run(path: str | Path) -> Run:
     """Open a finished run.
 
     Raises:
         StateError: there is none, or it is not finished.
+        TypeError: it is no path.
     """
-    return Run(str(path))
+    return Run(path_of(path, "path"))

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamis.jobs.library import Run, Settings, settings
+from tamis.jobs.given import Settings, settings
+from tamis.jobs.library import Run
 
 if TYPE_CHECKING:
     from tamis.schemas.job import Job

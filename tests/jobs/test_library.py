@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import tamis
-from tamis.jobs.library import settings
-from tamis.schemas.errors import JobError, StateError
+from tamis.jobs.given import settings
+from tamis.schemas.errors import InputError, JobError, StateError, TamisError
 from tests.support.running import (
     Sample,
     ledger,
@@ -108,3 +111,57 @@ def test_a_job_is_run_from_a_map_or_a_file(folder: Path, tmp_path: Path) -> None
     made = tamis.run(path, set={"rules.words.min": 3}, progress=False)
     assert made.kept == 2
     assert made.diff(tamis.open(tmp_path / "a")).kept == (2, 6)
+
+
+def test_a_column_that_is_not_there_is_refused_with_the_nearest(run: tamis.Run) -> None:
+    for columns in (["kepd"], ["uid", "kepd"], ("kepd",)):
+        with pytest.raises(
+            InputError, match=r"ledger/\*\.parquet has no column `kepd`; did you mean"
+        ):
+            run.ledger(columns)
+    with pytest.raises(
+        InputError, match=r"shards/\*\.parquet has no column `licens`; did you mean"
+    ):
+        run.subset(["licens"])
+    assert run.ledger(["uid", "kept"]).column_names == ["uid", "kept"]
+    assert run.ledger([]).num_columns == 0
+
+
+def test_another_run_may_be_given_by_its_path(run: tamis.Run, folder: Path) -> None:
+    assert run.diff(str(folder / "run")) == run.diff(folder / "run") == run.diff(run)
+    with pytest.raises(StateError, match="no run is here"):
+        run.diff(str(folder / "nothing"))
+
+
+CALLS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "ledger": (lambda run: run.ledger("uid"), "columns is 'uid' .str.: give a list of names"),
+    "subset": (lambda run: run.subset([5]), "a column is 5 .int.: give its name"),
+    "explain": (lambda run: run.explain(5), "sample is 5 .int.: give a uid, key or URL"),
+    "whatif": (lambda run: run.whatif(["a=1"]), "set is .* .list.: give a map, such as"),
+    "whatif value": (lambda run: run.whatif({"a": {1}}), "set has .1. .set.: a job holds"),
+    "whatif count": (lambda run: run.whatif({}, "x"), "count is 'x' .str.: give a whole"),
+    "diff": (lambda run: run.diff(None), "path is None .NoneType.: give a path or a URL"),
+    "diff count": (lambda run: run.diff(run, 1.5), "count is 1.5 .float.: give a whole number"),
+    "budget": (lambda run: run.budget("many"), "seen is 'many' .str.: give a number of samples"),
+    "sql": (lambda run: run.sql(5), "query is 5 .int.: give a query in SQL"),
+    "export": (lambda run: run.export("csv", None), "output is None .NoneType.: give a path"),
+    "export all": (lambda run: run.export("csv", "x", "al"), "among is 'al' .str.: is one of kept"),
+    "layout": (lambda run: run.export(5, "x"), "layout is 5 .int.: give its name"),
+    "embeddings": (lambda run: run.embeddings("al"), "among is 'al' .str.: is one of kept, all"),
+    "materialize": (lambda run: run.materialize(None, {}), "output is None .NoneType.: give a"),
+    "search_as": (lambda run: run.search_as(None, "x"), "output is None .NoneType.: give a path"),
+    "open": (lambda run: tamis.open(len([run])), "path is 1 .int.: give a path or a URL"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_is_of_another_type_is_refused_in_one_line(call: str, run: tamis.Run) -> None:
+    asked, said = CALLS[call]
+    with pytest.raises((TypeError, TamisError), match=said) as caught:
+        asked(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_and_paths_are_settings() -> None:
+    given = {"a": np.float32(0.5), "b": np.int64(3), "c": Path("x"), "d": np.array([1, 2])}
+    assert settings(given) == ["a=0.5", "b=3", 'c="x"', "d=[1, 2]"]

@@ -173,9 +173,23 @@ def test_concepts_of_an_earlier_step(tmp_path: Path) -> None:
     assert sizes["group"].to_pylist() == ["cluster=0", "cluster=1"]
     assert len(kept) == 2
     with pytest.raises(
-        JobError, match="by: cluster is the concept of a step that clusters: put on"
+        JobError,
+        match="by: cluster is the concept of a step that clusters and chooses, as `index` does not: put one",
     ):
         run(tmp_path, "by: cluster, most: 1", "- quotas: ", made)
+    with pytest.raises(JobError, match="as `index` does not"):
+        run(tmp_path, "by: cluster, most: 1", "- index: {clusters: 2}\n- quotas: ", made)
+
+
+def test_the_ledger_has_the_clusters_that_were_chosen_by(tmp_path: Path) -> None:
+    first = "- semantic_duplicates: {clusters: 3, epsilon: 0.0001}\n"
+    made = numbered(8, text=[f"{n}" for n in range(8)])
+    vectors = np.concatenate([np.eye(4), np.eye(4) + 0.3])
+    steps = f"{first}- index: {{clusters: 1}}\n- quotas: "
+    run(tmp_path, "by: cluster, most: 1", steps, type(made)(made.uid, vectors, {}))
+    rows = ledger(tmp_path / "run")
+    assert {row["cluster"] for row in rows} == {0, 1, 2}
+    assert sorted(row["cluster"] for row in rows if row["kept"]) == [0, 1, 2]
 
 
 def test_another_budget_is_decided_again_from_stored_ranks(tmp_path: Path) -> None:

@@ -142,12 +142,8 @@ class Exclude(Step):
     def _check_settings(self) -> None:
         """Settings that go with one another."""
         config = self.config
-        if config.on != "md5" and (config.on == "signal") != (config.signal is not None):
+        if config.on == "signal" and config.signal is None:
             raise JobError(f"{self.name}: `signal` goes with `on: signal`: give both, or neither")
-        if config.on != "embedding" and config.embedding is not None:
-            raise JobError(
-                f"{self.name}: `embedding` goes with `on: embedding`: give both, or neither"
-            )
         if config.all_but and config.on == "embedding":
             raise JobError(
                 f"{self.name}: `all_but` goes with lists of names, not with `on: embedding`: what lies near vectors is "

@@ -68,7 +68,7 @@ class Quotas(Chooser):
         min_length=1,
         examples=[["language"]],
         description="signals of text, true/false or whole numbers, each a level below the one before; or cluster, the "
-        "concepts of the last step before this one that makes any",
+        "concepts of the last step before this one that makes any, `index` aside",
     )
     weights: Literal["equal", "size"] | WeightsFile | MeanOf = Field(
         "equal",

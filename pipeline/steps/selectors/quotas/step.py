@@ -84,7 +84,9 @@ class Quotas(Step):
         self.config, self.name, self.steps, self.seed = config, config.name, job.steps, job.seed
         names = [step.name for step in job.steps]
         before = job.steps[: names.index(config.name)]
-        self.clustering = next((step.name for step in reversed(before) if step.training), None)
+        # An index is for searches: the ledger has no clusters of it, and what decides again leaves it out.
+        clustering = [step.name for step in before if step.training and not step.for_searches]
+        self.clustering = clustering[-1] if clustering else None
 
     def needs(self) -> Sequence[Product]:
         """All signals."""
@@ -100,8 +102,8 @@ class Quotas(Step):
         config = self.config
         if CLUSTER in config.by and self.clustering is None:
             raise JobError(
-                f"{self.name}: by: {CLUSTER} is the concept of a step that clusters: put one before this, such as "
-                "`semantic_duplicates`"
+                f"{self.name}: by: {CLUSTER} is the concept of a step that clusters and chooses, as `index` does not: "
+                "put one before this, such as `semantic_duplicates`"
             )
         for signal in filter(None, (config.score, config.mean)):
             check_numbers(self.name, signal, self.steps, inputs)
