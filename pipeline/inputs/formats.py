@@ -92,6 +92,9 @@ class Format(Protocol):
     values_in_table: bool
     """Whether ``values`` come out of the rows alone; else a change to the file computes them again."""
 
+    version: int | None = None
+    """It goes up when a file of the format has other rows than before: then all of them are walked again."""
+
     def outline(self, file: InputFile) -> Outline:
         """The facts of the file, in a read or two. Damage is a field of it, not raised."""
         ...

@@ -57,6 +57,7 @@ class Walked:
     path: str = location()
     empty_captions: bool | None = None  # True where they are kept
     reading: Reading | None = None
+    version: int | None = None  # of the format
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ class Ingest(Step):
             path=file.path,
             empty_captions=True if limits.empty_captions == "keep" else None,
             reading=file.reading.told,
+            version=format_of(file).version,
         )
 
 

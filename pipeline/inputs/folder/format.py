@@ -28,6 +28,7 @@ class Folder(JsonRows):
 
     endings = ("/",)
     values_in_table = True
+    version = 2
 
     def outline(self, file: InputFile) -> Outline:
         """Nothing but what the job cannot name."""

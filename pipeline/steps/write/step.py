@@ -65,7 +65,7 @@ class Write(Step):
     ``spread`` and ``sorted``.
     """
 
-    version = 2
+    version = 3
     passing = ("spread", "sorted")
 
     def __init__(self, config: Config, job: Job) -> None:
