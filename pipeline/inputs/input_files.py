@@ -219,7 +219,7 @@ def _matches(pattern: str, prefix: str, left_out: dict[str, str]) -> list[storag
         and storage.is_local(pattern)
         and storage.is_folder(pattern)
     ):
-        raise InputError(f"`{storage.redact(pattern)}` is a directory, but {IN_PATTERNS}")
+        raise InputError(f"`{storage.redact(pattern)}` is there, but {IN_PATTERNS}")
     names = names_of(pattern, storage.redact(pattern), MAX_BRACES)
     files: list[storage.File] = []
     missing: list[str] = []

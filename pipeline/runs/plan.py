@@ -53,10 +53,10 @@ def make(job: Job, accept_changed: bool = False) -> Plan:
     entries = [listed(entry) for entry in job.input]
     inputs = tuple(file for files, _ in entries for file in files)
     check_entries(inputs)
-    deque(readable(inputs), maxlen=0)  # raises where nothing of an entry can be read
     notes = tuple(note for _, noted in entries for note in noted)
     steps = build(job)
     check(steps, inputs)
+    deque(readable(inputs), maxlen=0)  # raises where nothing of an entry can be read
     return Plan(job, storage.absolute(job.output), inputs, steps, accept_changed, notes)
 
 
