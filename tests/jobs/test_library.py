@@ -150,7 +150,7 @@ CALLS: dict[str, tuple[Callable[[Any], object], str]] = {
     "embeddings": (lambda run: run.embeddings("al"), "among is 'al' .str.: is one of kept, all"),
     "materialize": (lambda run: run.materialize(None, {}), "output is None .NoneType.: give a"),
     "search_as": (lambda run: run.search_as(None, "x"), "output is None .NoneType.: give a path"),
-    "open": (lambda run: tamis.open(len([run])), "path is 1 .int.: give a path or a URL"),
+    "open": (tamis.open, "path is Run.* .Run.: give a path or a URL"),
 }
 
 

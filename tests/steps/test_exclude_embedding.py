@@ -157,7 +157,7 @@ def test_lists_that_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "u.txt").write_text("0" * 32)
     entry = {"path": f"{tmp_path}/in/*.parquet", "image_embeddings": f"{tmp_path}/in/img_emb_*.npy"}
     step = f"- exclude: {{list: {tmp_path}/u.txt, on: uid, embedding: embed}}"
-    with pytest.raises(JobError, match="`embedding: .* it belongs to `on: embedding`"):
+    with pytest.raises(JobError, match=r"`embedding: .* it belongs to `on: embedding`"):
         run_steps(tmp_path / "wrong", [entry], step)
 
 

@@ -188,8 +188,10 @@ def test_the_ledger_has_the_clusters_that_were_chosen_by(tmp_path: Path) -> None
     steps = f"{first}- index: {{clusters: 1}}\n- quotas: "
     run(tmp_path, "by: cluster, most: 1", steps, type(made)(made.uid, vectors, {}))
     rows = ledger(tmp_path / "run")
-    assert {row["cluster"] for row in rows} == {0, 1, 2}
-    assert sorted(row["cluster"] for row in rows if row["kept"]) == [0, 1, 2]
+    assert {row["quotas_cluster"] for row in rows} == {0, 1, 2}
+    assert sorted(row["quotas_cluster"] for row in rows if row["kept"]) == [0, 1, 2]
+    told = {row["quotas_cluster"]: row["message"] for row in rows if row["reason"] == "group_full"}
+    assert told == {number: f"cluster={number}" for number in told}
 
 
 def test_another_budget_is_decided_again_from_stored_ranks(tmp_path: Path) -> None:

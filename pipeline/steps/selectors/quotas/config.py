@@ -98,6 +98,11 @@ class Quotas(Chooser):
         return [name for name in dict.fromkeys(named) if name != CLUSTER]
 
     @property
+    def chosen_in(self) -> str | None:
+        """The signal that the step makes where it chooses in concepts: each sample's; None where it does not."""
+        return f"{self.name}_cluster" if CLUSTER in self.by else None
+
+    @property
     def mean(self) -> str | None:
         """The signal whose mean weighs groups; None where none does."""
         return self.weights.mean if isinstance(self.weights, MeanOf) else None

@@ -6,7 +6,7 @@ solved again and compared with stored ranks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -59,6 +59,13 @@ class Grouping:
     seed: int | None = None  # of the order by lot
 
 
+@dataclass(frozen=True)
+class Concepts:
+    """Arguments of ``concepts``."""
+
+    signal: str  # its name
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shares:
     """Arguments of ``solve``."""
@@ -92,6 +99,11 @@ class Quotas(Step):
         """All signals."""
         return [product.signal(name) for name in self.config.signals]
 
+    def makes(self) -> Mapping[Product, str]:
+        """The concepts that it chooses in, as a signal: the ledger's `cluster` is of steps that rank in concepts."""
+        made = self.config.chosen_in
+        return {} if made is None else {product.signal(made): "concepts"}
+
     def check(self, inputs: Sequence[InputFile]) -> None:
         """There are concepts if they are asked for, scores are numbers, and the weights are there.
 
@@ -115,6 +127,11 @@ class Quotas(Step):
         config, name = self.config, self.name
         if not context.alive:
             raise nothing_reaches(name)
+        if config.chosen_in is not None:
+            assert self.clustering is not None
+            assigned = {"assigned": context.at(self.clustering, "assign")}
+            named = Concepts(config.chosen_in)
+            yield Phase("concepts", concepts, EachPart(context.parts, assigned, named))
         grouping = Grouping(config.by, config.score, config.best, config.mean)
         inputs = self._inputs(context)
         yield Phase("counted", count, EachPart(context.parts, inputs, grouping, together=True))
@@ -190,6 +207,11 @@ def _grouped(io: TaskIo[Grouping]) -> tuple[Ints, pa.Table]:
     if io.args.score is not None:
         known &= ~np.isnan(_numbers(io, io.args.score, rows))
     return rows[known], pa.table(dict(zip(levels, columns, strict=True))).filter(pa.array(known))
+
+
+def concepts(io: TaskIo[Concepts]) -> Iterator[pa.Table]:
+    """(row, concept) of each sample of a part that is in one, under the signal's name."""
+    yield io.read("assigned", ["row", CLUSTER]).rename_columns(["row", io.args.signal])
 
 
 def count(io: TaskIo[Grouping]) -> Iterator[pa.Table]:
