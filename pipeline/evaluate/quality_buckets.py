@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tamis.pipeline.algorithms import heads, order
 from tamis.pipeline.algorithms.scaling_fit import Curves, Fit, drawn
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.evaluate.compare import LEAST_PAIRS, Bench, Trial
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs, embedding_of
@@ -229,8 +230,9 @@ def _told(
     return [
         (
             f"fitted to heads trained on {measuring.buckets} buckets of {size:,} pairs by {measuring.signal}, for "
-            f"{passes} passes, {measuring.seeds} seeds: error is 1 - R@10, from {errors.mean(axis=0).max():.3f} to "
-            f"{errors.mean(axis=0).min():.3f}, and the law misses it by {found.rest**0.5:.3f}. Linear heads are no "
+            f"{passes} passes, {counted(measuring.seeds, 'seed')}: error is 1 - R@10, from "
+            f"{errors.mean(axis=0).max():.3f} to {errors.mean(axis=0).min():.3f}, and the law misses it by "
+            f"{found.rest**0.5:.3f}. Linear heads are no "
             "CLIP: a direction, not a forecast"
         )
     ]
