@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.inputs.part_builder import IngestOptions
