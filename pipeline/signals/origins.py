@@ -92,10 +92,7 @@ def text_signals(steps: Sequence[StepModel], inputs: Sequence[InputFile]) -> set
 
 def _check_names(step: StepModel) -> None:
     """Refuse names of the ledger's columns, repeated names (some readers ignore case) and heads without a signal."""
-    taken = {
-        name.lower(): f"`{name}` is a column of every ledger, or of the tables behind it"
-        for name in TAKEN
-    }
+    taken = {name.lower(): f"`{name}` is a column of every ledger, or table" for name in TAKEN}
     for name in step.computes:
         if name.lower() in taken:
             raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")

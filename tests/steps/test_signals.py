@@ -285,14 +285,8 @@ def test_a_column_stands_in_where_there_is_no_head(tmp_path: Path) -> None:
         ("[many]", "column many has neither numbers, text nor true/false"),
         ("[empty]", "column empty has no value in the first samples, and so no known type"),
         ("[words, WORDS]", "WORDS: `words` is in the list already: leave it out"),
-        (
-            "[Cluster]",
-            "Cluster: `cluster` is a column of every ledger, or of the tables behind it: leave it out",
-        ),
-        (
-            "[file_row_number]",
-            "`file_row_number` is a column of every ledger, or of the tables behind it: leave it",
-        ),
+        ("[Cluster]", "Cluster: `cluster` is a column of every ledger, or table: leave it out"),
+        ("[file_row_number]", "`file_row_number` is a column of every ledger, or table: leave"),
         ("{names: [aesthetic], heads: {aesthetic: x.npz}}", "signals: needs an embedding"),
     ],
 )
