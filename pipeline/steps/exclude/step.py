@@ -75,7 +75,7 @@ class Matching(Listing):
 class Exclude(Step):
     """``list``, the entries that samples are compared with, and ``verdict``; of embeddings ``values`` before it."""
 
-    version = 2
+    version = 3
     passing = ("list",)
 
     def __init__(self, config: Config, job: Job) -> None:

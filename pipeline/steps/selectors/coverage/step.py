@@ -83,6 +83,8 @@ class CoverageChoice(Choice):
 class Coverage(Step):
     """``hardest-cut``; ``limits`` to ``budgets`` of the strata; ``keyed``, ``cut`` and ``verdict``."""
 
+    version = 2
+
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.seed = config, config.name, job.seed
         self.steps = job.steps

@@ -57,7 +57,7 @@ class Clusters:
 class Prototypes(ClusteredStep[Config]):
     """Concepts; ``places``; ``keyed`` and ``cut`` over what no floor guarantees; ``quotas``, ``verdict``."""
 
-    version = 2
+    version = 3
     passing = (*concepts.PASSING, *ranking.PASSING)
 
     def makes(self) -> Mapping[Product, str]:

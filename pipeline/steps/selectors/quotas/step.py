@@ -85,6 +85,7 @@ class Shares:
 class Quotas(Step):
     """``counted`` and ``sizes``, the groups; ``assign`` to ``places``, ranks in them; ``quotas`` and ``verdict``."""
 
+    version = 2
     passing = ("counted", *ranking.PASSING)
 
     def __init__(self, config: Config, job: Job) -> None:
