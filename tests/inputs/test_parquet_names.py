@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, VALUE_COLUMNS, format_of
+from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, VALUE_COLUMNS, format_of, outline
 from tamis.pipeline.inputs.input_files import Reading
 from tamis.pipeline.inputs.parquet.file import InputParquet
 from tamis.pipeline.inputs.parquet.inner import Way, field_of
@@ -113,9 +113,13 @@ def test_columns_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_caption_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """A job of this file alone; among others its samples are dropped for it."""
     path = written(tmp_path, [("caption", TEXTS), ("caption", TEXTS)])
     with pytest.raises(InputError, match="more than one column `caption`"):
-        ingest(path)
+        outline(source(path)).accepted()
+    messages = [row["message"] for table in ingest(path) for row in table.to_pylist()]
+    assert len(messages) == 3
+    assert all("more than one column `caption`" in message for message in messages)
 
 
 @given(

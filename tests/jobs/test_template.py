@@ -30,11 +30,13 @@ SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z_]+:)", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """The template with every key switched on, and beside it the function that it names."""
+    """The template with every key switched on, also where it says nothing, and beside it the function that it names."""
     folder = tmp_path_factory.mktemp("template")
     (folder / "my.py").write_text("def worth(text: str) -> float:\n    return len(text)\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        for kind in STEPS:
+            patch.setattr(configuration(kind), "idle", lambda _: {})
         return parse_job(SWITCHED_OFF.sub(r"\1", TEMPLATE), "template.yaml")
 
 

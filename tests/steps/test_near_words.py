@@ -46,9 +46,9 @@ def test_words_of_scripts_without_blanks_are_found_where_it_is_asked_for(tmp_pat
     assert survivors(tmp_path / "a", "unit: word") == plain
 
 
-def test_characters_are_the_same_whether_words_are_segmented_or_not(tmp_path: Path) -> None:
-    plain = survivors(tmp_path / "a", "unit: char")
-    assert survivors(tmp_path / "b", "unit: char, segment: true") == plain
+def test_only_words_are_segmented(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="`segment: true` says nothing here, it belongs to `unit: w"):
+        survivors(tmp_path / "a", "unit: char, segment: true")
 
 
 def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
