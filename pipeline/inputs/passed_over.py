@@ -39,9 +39,12 @@ def is_picture(path: str) -> bool:
 
 def alone(paths: Sequence[str], ending: str) -> Iterator[str]:
     """The files with an ending that lie beside no picture of their name."""
+    having = [path for path in paths if path[-len(ending) :].lower() == ending]
+    if not having:
+        return
     pictures = {path for path in paths if is_picture(path)}
     stems = {path[: len(path) - len(ending_of(path)) + 1] for path in pictures}
-    for path in paths:
+    for path in having:
         if ending_of(path) != ending:
             continue
         if path[: 1 - len(ending)] not in stems and named_after(path, pictures) is None:
@@ -90,11 +93,13 @@ class PassedOver:
     def _advised(self, rest: Sequence[str]) -> Iterator[tuple[str, str]]:
         """The first file of each ending for which there is advice, and the advice."""
         asked: Counter[str] = Counter()
-        lone = {ending: set(alone(self.paths, ending)) for ending in (JSON, TEXT)}
+        lone: dict[str, set[str]] = {}
         for path in rest:
             ending = ending_of(path)
             if ending in self.unasked or asked[ending] >= ASKED:
                 continue
+            if ending in (JSON, TEXT) and ending not in lone:
+                lone[ending] = set(alone(self.paths, ending))
             if path not in lone.get(ending, (path,)):
                 continue
             asked[ending] += 1
