@@ -174,7 +174,7 @@ def _letters(one: pa.DataType, other: pa.DataType, large: bool) -> pa.DataType |
     if all(texts):
         return pa.large_string()
     if not all(
-        is_text or _is_bytes(kind) for is_text, kind in zip(texts, (one, other), strict=True)
+        is_text or is_bytes(kind) for is_text, kind in zip(texts, (one, other), strict=True)
     ):
         return None
     short = (types.is_string, types.is_binary, types.is_fixed_size_binary)
@@ -187,7 +187,8 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether values of this type are bytes."""
     types = pa.types
     return bool(
         types.is_binary(kind)
@@ -218,10 +219,10 @@ def cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return array
     if pa.types.is_dictionary(array.type):
         return cast(array.dictionary_decode(), kind)
-    letters = _is_text(kind) or _is_bytes(kind)
+    letters = _is_text(kind) or is_bytes(kind)
     if pa.types.is_null(array.type) or pa.types.is_null(kind):
         found = pa.nulls(len(array), kind)
-    elif letters and not (_is_text(array.type) or (_is_bytes(array.type) and _is_bytes(kind))):
+    elif letters and not (_is_text(array.type) or (is_bytes(array.type) and is_bytes(kind))):
         texts = [own_values.text(value) for value in own_values.values(array)]
         found = pa.array(texts, pa.large_string()).cast(kind)
     elif pa.types.is_struct(kind):

@@ -10,6 +10,7 @@ from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.input_files import prefix_of
 from tamis.schemas.errors import InputError
 from tamis.schemas.job import Input
+from tests.support.input_files import touched
 
 
 def names(path: Path | str) -> list[str]:
@@ -60,14 +61,6 @@ def test_a_directory_of_other_files_says_what_it_has(
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=message):
         names(tmp_path)
-
-
-def touched(folder: Path, *files: str) -> Path:
-    for name in files:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return folder
 
 
 def test_pictures_are_read_folder_by_folder(tmp_path: Path) -> None:

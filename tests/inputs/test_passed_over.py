@@ -14,17 +14,10 @@ from tamis.pipeline.store import matching
 from tamis.schemas.errors import InputError
 from tamis.schemas.job import Input
 from tamis.schemas.layout import MANIFEST, PLAN
+from tests.support.input_files import touched
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 ROWS = '[{"url": "http://a/1.jpg", "text": "one"}]'
-
-
-def touched(folder: Path, *files: str) -> Path:
-    for name in files:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return folder
 
 
 def read(path: Path | str, **entry: str) -> tuple[list[str], str]:

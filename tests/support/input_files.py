@@ -66,3 +66,12 @@ def ingest_bytes(
 def reasons(rows: list[Row]) -> dict[str, str | None]:
     """Key to reason."""
     return {row["key"]: row["reason"] for row in rows}
+
+
+def touched(folder: Path, *files: str) -> Path:
+    """The folder, with empty files in it."""
+    for name in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs import own_types
 from tamis.pipeline.inputs.captions import CAPTIONS_ARE_TEXT
 from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
 from tamis.pipeline.inputs.other_formats import named
@@ -294,16 +295,8 @@ def _expect(fits: bool, path: str, column: str, kind: pa.DataType, rule: str) ->
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds bytes."""
-    types = pa.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or types.is_fixed_size_binary(kind)
-    )
+    """Whether a column of this type holds bytes, or a dictionary of them."""
+    return own_types.is_bytes(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 def is_texts(kind: pa.DataType) -> bool:
