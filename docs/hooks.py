@@ -12,7 +12,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from tamis.jobs.reference import signals_page, steps_page
+from tamis.jobs.job_files.reference import signals_page, steps_page
 
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((\.\./[^)#\s]+)[^)]*\)")
 

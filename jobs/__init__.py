@@ -1,1 +1,1 @@
-"""The command line, presets, and examples."""
+"""The command line, tamis as a library, presets, and examples."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tamis.jobs.cli import app
+from tamis.jobs.cli.app import app
 from tests.conftest import ROOT
 from tests.test_packages import LAYERS
 

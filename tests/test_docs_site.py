@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import typer
 
-from tamis.jobs.cli import app, main
-from tamis.jobs.reference import signals_page, steps_page
+from tamis.jobs.cli.app import app, main
+from tamis.jobs.job_files.reference import signals_page, steps_page
 from tamis.pipeline.signals.registry import SIGNALS
 from tamis.schemas import yaml12
 from tamis.schemas.budget import Law

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tamis.jobs.job_paths import paths_of
+from tamis.jobs.job_files.paths import paths_of
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.claims import Claim, of_job

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.table import Table
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading import sql as queries
 from tamis.pipeline.audit.reading import sql_tables

@@ -7,8 +7,8 @@ import socket
 import threading
 import webbrowser
 
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.commands.explain import in_words
-from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.commands.evaluate import training_progress
-from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.again.budget import budget, check_seen, read_law
 from tamis.pipeline.audit.reading.budget import FILE

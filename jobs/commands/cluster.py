@@ -13,8 +13,8 @@ import typer
 from tamis.jobs.cluster import submit
 from tamis.jobs.cluster.manifests import check_image, with_autoscaling
 from tamis.jobs.cluster.needs import needs_of
-from tamis.jobs.job_paths import secret_warning, with_absolute_paths
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
+from tamis.jobs.job_files.paths import secret_warning, with_absolute_paths
 from tamis.jobs.terminal import display
 from tamis.pipeline.runs import plan as planning
 from tamis.schemas.errors import ClusterError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.compare.bare_inputs import ingested, is_run
 from tamis.pipeline.audit.compare.contains import By, Containment, On, Pair, compare, of_runs

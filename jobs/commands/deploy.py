@@ -8,8 +8,8 @@ from importlib.metadata import version
 import typer
 
 from tamis.jobs.cluster.manifests import SHARED_MEMORY, Fleet, check_image, manifests
-from tamis.jobs.job_paths import paths_of, secret_warning
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
+from tamis.jobs.job_files.paths import paths_of, secret_warning
 from tamis.jobs.terminal import display
 from tamis.pipeline.runs.plan import build
 from tamis.pipeline.store import storage

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display, inline_pictures
 from tamis.jobs.terminal.pages import check_page, write_page
 from tamis.pipeline.audit.reading.finished_run import FinishedRun

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.evaluate.fit_head import Request, card_path, fit_head, write
 from tamis.pipeline.evaluate.trusted import Marked

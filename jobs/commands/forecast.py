@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from tamis.jobs.commands.costs import COLUMNS, cells
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.words import share
 from tamis.pipeline.planning import trial

@@ -6,8 +6,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from tamis.jobs import loading
-from tamis.jobs.template import template
+from tamis.jobs.job_files import load
+from tamis.jobs.job_files.template import template
 from tamis.jobs.terminal import display
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
@@ -43,9 +43,9 @@ def write_job(path: str | None, inputs: Sequence[str], preset: str | None) -> No
 
 def _text(inputs: Sequence[str], preset: str | None) -> str:
     if preset is not None:
-        return loading.read_text(loading.preset_path(preset))
+        return load.read_text(load.preset_path(preset))
     if inputs:
-        from tamis.jobs.fitted import fitted
+        from tamis.jobs.job_files.draft import fitted
 
         return fitted(inputs)
     return template()
@@ -54,8 +54,8 @@ def _text(inputs: Sequence[str], preset: str | None) -> str:
 def show_presets(as_json: bool) -> None:
     """Print the presets, each with the first sentence of its file."""
     about = {}
-    for name in loading.presets():
-        lines = loading.read_text(loading.preset_path(name)).split("\n#\n")[0].splitlines()
+    for name in load.presets():
+        lines = load.read_text(load.preset_path(name)).split("\n#\n")[0].splitlines()
         comment = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
         about[name] = comment.partition(". ")[0].removesuffix(".")
     if as_json:

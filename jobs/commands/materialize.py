@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.commands.run import Place, carry_out, stoppable
-from tamis.jobs.opening import opened
 from tamis.pipeline.audit.again.materialize import planned
 from tamis.pipeline.planning.where import is_small
 from tamis.schemas.errors import JobError

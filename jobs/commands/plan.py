@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
 from tamis.jobs.terminal import display
 from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.words import counted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal.pages import check_page, write_page
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.store import storage

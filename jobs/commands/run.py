@@ -13,7 +13,7 @@ from typing import Literal
 import typer
 
 from tamis.jobs.commands.audit import balance, funnel_table
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
 from tamis.jobs.observers import journal, progress
 from tamis.jobs.observers.log_lines import LogLines
 from tamis.jobs.terminal import display

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.jobs.terminal.pages import check_page, write_page
 from tamis.pipeline.audit.reading.finished_run import FinishedRun

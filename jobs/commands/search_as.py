@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.commands.run import Place, carry_out, stoppable
-from tamis.jobs.opening import opened
 from tamis.pipeline.audit.search import subset
 from tamis.pipeline.audit.search.making import made
 from tamis.pipeline.audit.search.query import Sought

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.search.wanted import Among, Wanted

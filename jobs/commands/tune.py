@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from tamis.jobs.loading import FITTED, Request, load, locate, read_text
+from tamis.jobs.job_files.load import FITTED, Request, load, locate, read_text
 from tamis.jobs.terminal import display
 from tamis.pipeline.planning import tuning
 from tamis.pipeline.runs import plan as planning

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify.verify import Seen, verify

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from tamis.jobs.opening import opened
+from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.again.whatif import Change, whatif
 from tamis.schemas.errors import JobError

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.access import Access
 from tamis.pipeline.audit.browse.answers import Browser
@@ -124,7 +124,7 @@ def test_the_command_opens_the_address_that_it_prints(hostile: Path, tmp_path: P
     command = [
         sys.executable,
         "-c",
-        "from tamis.jobs.cli import main; main()",
+        "from tamis.jobs.cli.app import main; main()",
         "browse",
         str(hostile),
     ]

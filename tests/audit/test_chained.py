@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.concepts import concepts, galleries, trained
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run

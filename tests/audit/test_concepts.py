@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.reading import concept_names
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.story.story import stories

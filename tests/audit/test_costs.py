@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.observers.journal import Journal
 from tamis.pipeline.audit.reading.costs import costs
 from tamis.schemas.costs import PREDICTION, Cost, Prediction

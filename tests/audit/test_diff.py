@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.compare import by_part
 from tamis.pipeline.audit.compare.diff import _joined, diff
 from tamis.pipeline.audit.reading.finished_run import open_run

@@ -30,7 +30,7 @@ def test_a_place_in_a_concept_is_told_without_pandas(embedded: Any) -> None:
     rows = pa.concat_tables([pq.read_table(path) for path in (root / "ledger").glob("*.parquet")])
     dropped = dict(zip(rows["step"].to_pylist(), rows["key"].to_pylist(), strict=True))
     code = (
-        "import sys; from tamis.jobs.cli import main\n"
+        "import sys; from tamis.jobs.cli.app import main\n"
         "for key in sys.argv[2:]:\n"
         "    try: main(['explain', sys.argv[1], key])\n"
         "    except SystemExit as ended: assert not ended.code, ended\n"

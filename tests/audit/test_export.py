@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.export import layouts
 from tamis.pipeline.audit.export.export import export
 from tamis.pipeline.audit.export.layouts import LAYOUTS

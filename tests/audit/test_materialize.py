@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tamis.jobs.cli import main
-from tamis.jobs.loading import Request, load
+from tamis.jobs.cli.app import main
+from tamis.jobs.job_files.load import Request, load
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.runs import walk

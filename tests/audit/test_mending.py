@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar
 
 STEPS = "- signals: [words]\n- rules: {words: {min: 1}}\n- write: {samples_per_shard: 4}"

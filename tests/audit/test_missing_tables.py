@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.sql import connect
 from tamis.pipeline.store import storage

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.terminal import inline_pictures
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.algorithms.grouping import buckets
 from tamis.pipeline.audit.browse.answers import Browser

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.observers.journal import Journal
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.concepts import (

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
 from tamis.pipeline.algorithms import nearest
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run

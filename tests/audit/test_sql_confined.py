@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar
 
 SECRET = "not0for0queries"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tamis
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tests.conftest import ROOT
 from tests.support.running import make_plan, run_here
 from tests.test_docs_site import DOCS, commands

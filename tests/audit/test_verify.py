@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify import uids as spilling
 from tamis.pipeline.audit.verify.uids import Uids

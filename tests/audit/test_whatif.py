@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.again.late_steps import Redecision, first_of

@@ -93,7 +93,7 @@ def start(folder: Path, rounds: int) -> Iterator[Row]:
     """The command over three pairs: seconds from its call to its end."""
     tars = folder / "three"
     write_tar(tars / "0.tar", [m for pair in samples([EXAMPLES / "00000.tar"])[:3] for m in pair])
-    command = [sys.executable, "-c", "from tamis.jobs.cli import main; main()", "run"]
+    command = [sys.executable, "-c", "from tamis.jobs.cli.app import main; main()", "run"]
     for name in ("first run", "nothing left to do"):
         seconds, processor = [], []
         for number in range(rounds):

@@ -46,7 +46,7 @@ FAISS_BYTES = 6_000_000_000
 FIRST = """
 import sys, time
 began = time.perf_counter()
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 try:
     main(["search", *sys.argv[1:]])
 except SystemExit:

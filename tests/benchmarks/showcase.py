@@ -154,7 +154,7 @@ def write_input(folder: Path, found: Read, sides: Sides, rows: npt.NDArray[np.in
 def tamis(*arguments: str) -> None:
     """Do a command and print what it prints."""
     print("$ tamis " + " ".join(arguments), flush=True)
-    code = "from tamis.jobs.cli import main; main()"
+    code = "from tamis.jobs.cli.app import main; main()"
     subprocess.run([sys.executable, "-c", code, *arguments], check=True)
 
 

@@ -68,7 +68,7 @@ def shown(icons: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def inside(*arguments: str) -> None:
-    from tamis.jobs.cli import main
+    from tamis.jobs.cli.app import main
 
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tamis.jobs.job_paths import with_absolute_paths
+from tamis.jobs.job_files.paths import with_absolute_paths
 from tamis.pipeline import encoders
 from tamis.schemas.errors import ModelError
 from tests.support.encoded import images, seen

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.report.report import report

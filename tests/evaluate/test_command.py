@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.reading import evaluation
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.report.report import report

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.evaluate import fit_head, head_kinds
 from tamis.pipeline.evaluate.fit_head import Request

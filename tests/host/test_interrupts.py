@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tamis.jobs.start import terminate
+from tamis.jobs.cli.start import terminate
 from tamis.pipeline.host.interrupts import PATIENCE, defer
 from tamis.schemas.errors import Terminated
 

@@ -24,7 +24,7 @@ SET = "hf://datasets/people/pairs"
 
 CALLS = """
 import contextlib, io, json, sys
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 for arguments in json.loads(sys.argv[1]):
     out, error = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):

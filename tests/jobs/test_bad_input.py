@@ -102,7 +102,7 @@ RUNNING = [
 
 EACH = """
 import contextlib, io, json, sys
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 for job in sys.argv[1:]:
     out, error = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
@@ -181,6 +181,6 @@ def test_before_it_runs_one_line_and_exit_code_2(
 @pytest.mark.parametrize("bad", [PLANNED[0], *RUNNING], ids=lambda bad: bad.name)
 def test_in_a_process_of_its_own_one_line_and_exit_code_2(bad: Bad, folder: Path) -> None:
     """The other jobs fail in their phases, in worker processes."""
-    code = "from tamis.jobs.cli import main; main()"
+    code = "from tamis.jobs.cli.app import main; main()"
     done = process(code, "run", write_job(bad, folder, "alone"), "--cpus", "1")
     check(bad, folder, (done.returncode, done.stdout, done.stderr))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tamis
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.algorithms.scaling import effective
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.report.report import report

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.planning.where import LOCAL_SAMPLES
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
@@ -372,7 +372,7 @@ def test_the_runs_own_job_file_does_nothing_more(
 def test_only_work_imports_ray_and_torch(arguments: list[str], job: Path) -> None:
     names = {"JOB": str(job), "RUN": str(job.parent / "run")}
     code = (
-        "import sys\nfrom tamis.jobs.cli import main\n"
+        "import sys\nfrom tamis.jobs.cli.app import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as ended:\n    assert not ended.code, ended\n"
         "print(sorted({'ray', 'torch'} & set(sys.modules)), file=sys.stderr)\n"
     )
@@ -384,7 +384,7 @@ def test_only_work_imports_ray_and_torch(arguments: list[str], job: Path) -> Non
 def test_explain_imports_what_it_needs_alone(run: str) -> None:
     """Half of what a short command takes is imports."""
     code = (
-        "import sys; from tamis.jobs.cli import main\n"
+        "import sys; from tamis.jobs.cli.app import main\n"
         f"try: main(['explain', {run!r}, 'short'])\n"
         "except SystemExit as ended: print(ended.code)\n"
         "print(*sorted({'duckdb', 'fsspec', 'pandas', 'ray', 'ruamel.yaml', 'torch'} & set(sys.modules)))"

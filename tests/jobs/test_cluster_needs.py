@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import tests.support.object_store as stores
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.cluster import probe
 from tamis.jobs.cluster.needs import MODULES, Needs, ProbeAnswer, judge, needs_of
 from tamis.pipeline.runs.plan import Plan

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.algorithms import containment
 from tamis.pipeline.audit.compare import contains
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
 from tamis.pipeline.runs import plan
 from tests.support import datacomp_pool as datacomp
 from tests.support.embedded import unit

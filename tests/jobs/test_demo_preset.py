@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
 from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 CAPTIONS = {

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands.deploy import memory_of
 from tamis.pipeline.runs.metrics import COUNTERS
 from tamis.schemas.parse import parse_job

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands.run import losses, uncaptioned
-from tamis.jobs.fitted import fitted
-from tamis.jobs.loading import Request, load
-from tamis.jobs.template import template
+from tamis.jobs.job_files.draft import fitted
+from tamis.jobs.job_files.load import Request, load
+from tamis.jobs.job_files.template import template
 from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.funnel import Funnel
 from tamis.pipeline.planning.preview import preview

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.fitted import fitted
+from tamis.jobs.job_files.draft import fitted
 from tests.jobs.test_odd_forms import CAPTIONS, COUNT, PICTURES, sound
 from tests.support.running import ledger, make_plan, run_here
 from tests.support.tars import make_tar

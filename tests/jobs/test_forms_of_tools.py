@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.fitted import fitted
+from tamis.jobs.job_files.draft import fitted
 from tamis.pipeline.runs import plan
 from tamis.schemas.parse import parse_job
 from tests.jobs.test_odd_forms import BODY, CAPTIONS, COUNT, HEADER, PICTURES, ROWS, said, sound

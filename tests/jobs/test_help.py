@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from tamis.jobs.cli import app, main
-from tamis.jobs.grouped_help import GROUPS, GroupedCommands
+from tamis.jobs.cli.app import app, main
+from tamis.jobs.cli.grouped_help import GROUPS, GroupedCommands
 
 
 def test_every_command_stands_in_one_group_with_its_sentence(
@@ -66,7 +66,7 @@ def test_a_shell_completes_commands_and_options(typed: str, offered: set[str]) -
         "COMP_WORDS": typed,
         "COMP_CWORD": str(len(typed.split()) - 1),
     }
-    code = "from tamis.jobs.cli import main; main()"
+    code = "from tamis.jobs.cli.app import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | asked,

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather, orc
 
-from tamis.jobs.fitted import fitted
+from tamis.jobs.job_files.draft import fitted
 from tamis.pipeline.planning.preview import preview
 from tamis.pipeline.runs import plan
 from tamis.schemas.errors import JobError, TamisError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tamis.jobs.cluster.needs import other_files
-from tamis.jobs.job_paths import paths_of, secret_warning, with_absolute_paths
+from tamis.jobs.job_files.paths import paths_of, secret_warning, with_absolute_paths
 from tamis.schemas.parse import parse_job
 
 JOB = """

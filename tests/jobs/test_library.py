@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tamis
-from tamis.jobs.given import settings
+from tamis.jobs.library.arguments import settings
 from tamis.schemas.errors import InputError, JobError, StateError, TamisError
 from tests.support.running import (
     Sample,

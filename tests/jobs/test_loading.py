@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.loading import Request, load, presets
-from tamis.jobs.start import one_value_each
+from tamis.jobs.cli.start import one_value_each
+from tamis.jobs.job_files.load import Request, load, presets
 
 
 @pytest.mark.parametrize("name", presets())

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.fitted import fitted
+from tamis.jobs.job_files.draft import fitted
 from tamis.schemas.errors import InputError, JobError
 from tests.jobs.test_odd_forms import BODY, CAPTIONS, COUNT, HEADER, PICTURES, ROWS, said, sound
 from tests.support.running import make_plan

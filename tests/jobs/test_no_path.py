@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import tamis
-from tamis.jobs.cli import main
-from tamis.jobs.fitted import fitted
+from tamis.jobs.cli.app import main
+from tamis.jobs.job_files.draft import fitted
 from tamis.schemas import yaml12
 from tamis.schemas.errors import TamisError
 from tamis.schemas.parse import parse_job

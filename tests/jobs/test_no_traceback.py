@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.schemas import yaml12
@@ -152,7 +152,7 @@ LONG = {
 
 PROGRAM = """
 import duckdb
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands import audit
 print("imported", flush=True)
 main()

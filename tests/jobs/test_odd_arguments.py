@@ -9,7 +9,7 @@ import sys
 import pytest
 import typer
 
-from tamis.jobs.cli import app, main
+from tamis.jobs.cli.app import app, main
 from tests.conftest import ROOT
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # a group

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.fitted import fitted
+from tamis.jobs.job_files.draft import fitted
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.part_builder import IngestOptions

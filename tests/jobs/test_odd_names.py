@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.fitted import fitted
+from tamis.jobs.job_files.draft import fitted
 from tamis.pipeline.runs import plan
 from tamis.pipeline.store import storage
 from tamis.schemas.parse import parse_job

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.fitted import fitted
+from tamis.jobs.job_files.draft import fitted
 from tamis.schemas.errors import InputError, JobError
 from tests.support.running import make_plan
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tests.support.embedded import blobs, run_steps, write_input
 from tests.support.running import contents
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tests.inputs.test_hub_input import called
 from tests.support.hub import hub
 from tests.support.running import Sample, picture, write_tar

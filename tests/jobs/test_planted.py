@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.observers import journal
 from tamis.jobs.terminal import display
 from tamis.pipeline.store import objects
@@ -253,7 +253,7 @@ def test_text_for_a_terminal_has_nothing_that_commands_it(
 def test_all_that_is_printed_goes_one_way() -> None:
     """Nobody prints past the two functions, but for a template, and manifests that need their addresses whole."""
     allowed = {"jobs/terminal/display.py", "jobs/terminal/inline_pictures.py", "jobs/commands/deploy.py",
-               "jobs/cli.py", "jobs/cluster/probe.py"}  # fmt: skip
+               "jobs/cli/app.py", "jobs/cluster/probe.py"}  # fmt: skip
     found = {
         str(path.relative_to(ROOT))
         for top in ("jobs", "pipeline")

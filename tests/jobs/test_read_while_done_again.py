@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import tamis
-from tamis.jobs import opening
-from tamis.jobs.cli import main
+from tamis.jobs.cli import finished_run
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server
@@ -68,7 +68,7 @@ def test_a_command(
             done_again(run)
         return found
 
-    monkeypatch.setattr(opening, "open_run", opened)
+    monkeypatch.setattr(finished_run, "open_run", opened)
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in COMMANDS[name](run)])
     told = capsys.readouterr().err.splitlines()

@@ -19,7 +19,7 @@ STEPS = """
 
 
 def command(*arguments: str) -> list[str]:
-    code = "from tamis.jobs.cli import main; main()"
+    code = "from tamis.jobs.cli.app import main; main()"
     return [sys.executable, "-c", code, *arguments]
 
 
@@ -79,7 +79,7 @@ def test_a_local_run_imports_no_ray_and_its_driver_no_torch(tmp_path: Path) -> N
         f"name: test\ninput: [{{path: '{tar}'}}]\noutput: {tmp_path}/run\nsteps:\n{STEPS}"
     )
     code = (
-        "import sys\nfrom tamis.jobs.cli import main\n"
+        "import sys\nfrom tamis.jobs.cli.app import main\n"
         "try:\n    main()\nfinally:\n    print(sorted({'ray', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tamis
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands import search
 from tamis.schemas.errors import JobError
 from tests.support.embedded import blobs, run_steps, write_input
@@ -62,7 +62,7 @@ def test_a_table_says_what_was_searched(capsys: pytest.CaptureFixture[str], fold
 def test_a_search_by_a_vector_imports_no_encoder_and_nothing_that_runs_a_job(folder: Path) -> None:
     heavy = {"pandas", "torch", "ray", "duckdb", "faiss", "PIL", "tamis.pipeline.runs"}
     code = (
-        "import sys; from tamis.jobs.cli import main\n"
+        "import sys; from tamis.jobs.cli.app import main\n"
         "try: main(['search', *sys.argv[1:], '--json'])\n"
         f"except SystemExit: print(*sorted({heavy} & set(sys.modules)))"
     )

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from tamis.jobs import start
-from tamis.jobs.cli import app, main
-from tamis.jobs.start import with_called_command
+from tamis.jobs.cli import start
+from tamis.jobs.cli.app import app, main
+from tamis.jobs.cli.start import with_called_command
 from tamis.schemas.errors import StateError
 
 
 def test_help_imports_neither_tables_nor_arrays() -> None:
     code = (
-        "import sys; from tamis.jobs.cli import main\n"
+        "import sys; from tamis.jobs.cli.app import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: print(*sorted({'numpy', 'pyarrow', 'rich'} & set(sys.modules)))"
     )

@@ -115,7 +115,7 @@ def job(tmp_path: Path) -> Path:
 def begun(job: Path, executor: str) -> Running:
     """The run, which says where it stands should it last too long."""
     code = f"import faulthandler\nfaulthandler.dump_traceback_later({LIMIT - 10}, exit=True)\n"
-    code += "from tamis.jobs.cli import main\nmain()"
+    code += "from tamis.jobs.cli.app import main\nmain()"
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     process = subprocess.Popen(
         [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tests.support.embedded import blobs, run_steps, write_input
 from tests.support.running import ledger, make_plan, run_here, subset_uids
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from tamis.jobs.loading import Request, load
-from tamis.jobs.template import template
+from tamis.jobs.job_files.load import Request, load
+from tamis.jobs.job_files.template import template
 from tamis.pipeline.runs import plan
 from tamis.pipeline.steps.rules.config import Bound
 from tamis.pipeline.steps.selectors.choose.config import Worth

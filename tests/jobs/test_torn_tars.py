@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.fitted import fitted
-from tamis.jobs.looking import SAMPLES
+from tamis.jobs.job_files.draft import fitted
+from tamis.jobs.job_files.first_look import SAMPLES
 from tamis.pipeline.planning.preview import preview
 from tests.jobs.test_odd_forms import CAPTIONS, COUNT, PICTURES, sound
 from tests.support.running import make_plan

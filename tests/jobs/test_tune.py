@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.planning import tuning
 from tamis.pipeline.planning.tuning import Rate, chosen
 from tamis.schemas.errors import JobError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.runs import plan, walk
 from tamis.schemas.errors import StateError

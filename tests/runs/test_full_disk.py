@@ -24,7 +24,7 @@ import sys
 from tamis.pipeline.runs import executors
 from tamis.pipeline.tasks.perform import Here
 executors.LocalEngine = lambda root, *_: Here(root)
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 main(["run", sys.argv[1]])
 """
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.fitted import fitted
+from tamis.jobs.job_files.draft import fitted
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.planning.preview import preview

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.schemas.errors import StorageError
 from tests.support.faulty import Disk, faulty
 from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar

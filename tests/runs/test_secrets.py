@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import BugError
 from tamis.schemas.parse import parse_job
@@ -86,7 +86,7 @@ def test_a_mistake_of_ours_is_one_line_and_a_log(
         raise error("tables/x.parquet:\nKeyError: \x1b[31m 'https://host/a?sig=SECRET'")
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("tamis.jobs.start.with_called_command", lambda *_: fail)
+    monkeypatch.setattr("tamis.jobs.cli.start.with_called_command", lambda *_: fail)
     main_exits(["plan", "x.yaml"], 70)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("tamis: this is a bug of tamis; please report it with its log: ")

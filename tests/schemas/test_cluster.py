@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.schemas.cluster import Nodes, RayCluster, check_cluster, parse_cluster, parse_rates
 from tamis.schemas.errors import ClusterError
 

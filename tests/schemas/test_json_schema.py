@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tamis.jobs.cli import main
-from tamis.jobs.template import template
+from tamis.jobs.cli.app import main
+from tamis.jobs.job_files.template import template
 from tamis.schemas import yaml12
 from tamis.schemas.job import Job
 from tamis.schemas.parse import dump, parse_job

@@ -80,7 +80,7 @@ def test_the_settings_and_steps_that_a_job_names_are_imported_and_no_others(
         "steps: [signals: [words], rules: {words: {min: 2}}, write]"
     )
     code = (
-        "import sys\nfrom tamis.jobs.cli import main\n"
+        "import sys\nfrom tamis.jobs.cli.app import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as ended:\n    assert not ended.code\n"
         "print(*sorted(sys.modules))"
     )

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.schemas.errors import JobError
 from tests.support.running import Sample, ledger, make_plan, picture, read_tar, run_here, write_tar
 

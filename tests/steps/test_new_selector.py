@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.again.thresholds import Thresholds
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tamis.jobs.template import template
+from tamis.jobs.job_files.template import template
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.story.story import tell
 from tamis.pipeline.planning import preview, trial

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.choosing import soft_cap
 from tamis.pipeline.audit.again.whatif import whatif

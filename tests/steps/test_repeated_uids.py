@@ -18,7 +18,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.compare.diff import diff

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import tamis
-from tamis.jobs.cli import main
-from tamis.jobs.job_paths import paths_of
+from tamis.jobs.cli.app import main
+from tamis.jobs.job_files.paths import paths_of
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.runs.plan import Plan
 from tamis.schemas.errors import InputError, JobError

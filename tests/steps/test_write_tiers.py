@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tamis
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.runs.mixture import mixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.host import bytes_read
 from tamis.pipeline.store import lease, local, storage
 from tamis.pipeline.store.lease import FILE, Lease

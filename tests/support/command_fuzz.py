@@ -28,7 +28,7 @@ from typing import NoReturn
 import numpy as np
 
 from tamis.jobs import commands
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 from tamis.pipeline.audit import reading, report
 from tamis.schemas import registry
 from tests.support.command_values import (

@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 import psutil
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "jobs" / "examples" / "clipart"
@@ -105,7 +105,7 @@ def command(*arguments: str) -> list[str]:
     """The console script, in a process of its own. Its last word on standard error: was Ray imported?"""
     code = (
         "import sys\n"
-        "from tamis.jobs.cli import main\n"
+        "from tamis.jobs.cli.app import main\n"
         "try:\n    main()\nfinally:\n    print('ray' in sys.modules, file=sys.stderr)"
     )
     return [sys.executable, "-c", code, *arguments]

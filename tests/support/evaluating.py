@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tamis.jobs.cli import main
+from tamis.jobs.cli.app import main
 
 QUICK = ["--seeds", "2", "--budgets", "0.2,0.4", "--steps", "20", "--cpus", "2"]
 

@@ -24,7 +24,7 @@ from unittest import mock
 import pyarrow.parquet as pq
 
 from tamis.jobs.commands.explain import explain_sample
-from tamis.jobs.loading import Request, load
+from tamis.jobs.job_files.load import Request, load
 from tamis.pipeline.runs import plan, walk
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.perform import Here, Outcome, Work

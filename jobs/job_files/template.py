@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tamis.jobs import loading
+from tamis.jobs.job_files import load
 from tamis.schemas import yaml12
 from tamis.schemas.errors import BugError
 from tamis.schemas.job import Input, Job
@@ -102,10 +102,10 @@ def _steps() -> Iterator[str]:
 
 def _used() -> dict[str, list[tuple[str, dict[str, Any]]]]:
     """Each kind of ``PRESET`` -> the steps behind it whose kinds come a second time, with their settings."""
-    path, _ = loading.locate(PRESET)
+    path, _ = load.locate(PRESET)
     used: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     kind = ""
-    for step in yaml12.load(loading.read_text(path))["steps"]:
+    for step in yaml12.load(load.read_text(path))["steps"]:
         ((name, settings),) = step.items() if isinstance(step, dict) else [(step, {})]
         if name in used:
             used[kind].append((name, settings))

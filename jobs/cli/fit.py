@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tamis.jobs.options import JSON
+from tamis.jobs.cli.options import JSON
 
 commands = typer.Typer(rich_markup_mode=None)
 

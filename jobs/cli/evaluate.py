@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tamis.jobs.options import CPUS, JSON, RUN, SET, refuse_without
+from tamis.jobs.cli.options import CPUS, JSON, RUN, SET, refuse_without
 
 commands = typer.Typer(rich_markup_mode=None)
 

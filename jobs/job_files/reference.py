@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic_core import PydanticUndefined
 
-from tamis.jobs.template import described, ordered
+from tamis.jobs.job_files.template import described, ordered
 from tamis.pipeline.signals.kinds import Signal
 from tamis.pipeline.signals.registry import SIGNALS
 from tamis.schemas import yaml12

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tamis.jobs.options import INPUT, JOB, JSON, OUTPUT, SET
+from tamis.jobs.cli.options import INPUT, JOB, JSON, OUTPUT, SET
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -64,7 +64,7 @@ def submit(  # noqa: PLR0913, PLR0917 - one argument an option
 ) -> None:
     """Run a job on a Ray cluster that has what it needs. Prints the job's id, then its output."""
     from tamis.jobs.commands.cluster import SendOptions, submit_job
-    from tamis.jobs.loading import Request
+    from tamis.jobs.job_files.load import Request
 
     request = Request(job, inputs or (), output, settings or ())
     submit_job(request, address, SendOptions(installed, grows, env or (), detach, image))
@@ -160,7 +160,7 @@ def kuberay(  # noqa: PLR0913, PLR0917 - one argument an option
     """Print a ConfigMap and a RayJob for a job: `tamis deploy kuberay JOB --image I | kubectl apply -f -`."""
     from tamis.jobs.cluster.manifests import Fleet
     from tamis.jobs.commands.deploy import print_manifests
-    from tamis.jobs.loading import Request
+    from tamis.jobs.job_files.load import Request
 
     request = Request(job, inputs or (), output, settings or ())
     fleet = Fleet(image, workers, cpus, memory, gpu_workers, gpus, secret, account)

@@ -17,7 +17,8 @@ from tamis.schemas.layout import JOB, PLAN
 from tamis.schemas.nearest import nearest
 from tamis.schemas.parse import apply_setting, check, read
 
-PRESETS = Path(__file__).parent / "presets"
+JOBS = Path(__file__).parents[1]
+PRESETS = JOBS / "presets"
 
 FITTED = "the job that fits"
 """The name in messages of a job that no file holds."""
@@ -88,7 +89,7 @@ def _fitted(request: Request) -> dict[str, Any] | None:
         known = storage.join(request.output, JOB)
         if storage.exists(known):
             return read(read_text(known), known)
-    from tamis.jobs.fitted import fitted
+    from tamis.jobs.job_files.draft import fitted
 
     return read(fitted(request.inputs), FITTED)
 
@@ -168,7 +169,7 @@ def _point_at_examples(raw: dict[str, Any]) -> None:
     """Make a preset's own input paths absolute: they are relative to the installation."""
     for entry in raw.get("input") or ():
         if isinstance(entry.get("path"), str):
-            entry["path"] = str(PRESETS.parent.parent / entry["path"])
+            entry["path"] = str(JOBS.parent / entry["path"])
 
 
 def _replace_input(raw: dict[str, Any], paths: Sequence[str]) -> None:

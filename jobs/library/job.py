@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamis.jobs.given import Settings, settings
-from tamis.jobs.library import Run
+from tamis.jobs.library.arguments import Settings, settings
+from tamis.jobs.library.finished_run import Run
 
 if TYPE_CHECKING:
     from tamis.schemas.job import Job
@@ -58,7 +58,7 @@ def _checked(
     inputs: str | Sequence[str] | None,
     output: str | None,
 ) -> Job:
-    from tamis.jobs.loading import Request, load, load_map
+    from tamis.jobs.job_files.load import Request, load, load_map
 
     listed = [inputs] if isinstance(inputs, str) else list(inputs or ())
     request = Request(str(job), listed, output, settings(changes))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tamis.jobs.options import JSON, LOCAL, RUN
+from tamis.jobs.cli.options import JSON, LOCAL, RUN
 from tamis.schemas.errors import JobError
 
 commands = typer.Typer(rich_markup_mode=None)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.jobs import looking
-from tamis.jobs.looking import Look
+from tamis.jobs.job_files import first_look
+from tamis.jobs.job_files.first_look import Look
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
@@ -74,7 +74,7 @@ def fitted(patterns: Sequence[str]) -> str:
     Raises:
         InputError, JobError: no such files, or none that is read.
     """
-    look = looking.look(patterns)
+    look = first_look.look(patterns)
     encoder, why = _encoder(look)
     lines = [*_head(look), "", *_input(look, patterns), f"output: runs/{_name(patterns)}", "steps:"]
     lines += [f"  {line}" for line in _steps(look, encoder, why)]
@@ -152,7 +152,7 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
     if look.captions == "none":
         picture = "" if look.picture is None else f"image: {yaml12.flow(look.picture)}, "
         for name in (*_other_members(look), *_other_columns(look)):
-            shown, several = yaml12.flow(name), looking.captions_in(look, patterns, name)
+            shown, several = yaml12.flow(name), first_look.captions_in(look, patterns, name)
             if several is None:
                 continue
             which = "" if several == "one" else "; of a list say captions: first"
@@ -167,7 +167,7 @@ def _other_columns(look: Look) -> list[str]:
         for name, kind in look.columns.items()
         if name.lower() not in taken | set(NAMES) and kind in (columns.TEXT, None)
     }
-    found = looking.likely(names) or [name for name, kind in names.items() if kind is not None]
+    found = first_look.likely(names) or [name for name, kind in names.items() if kind is not None]
     return [*dict.fromkeys(filter(None, map(_way, found)))][:SHOWN]
 
 

@@ -13,10 +13,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tamis.jobs import comparing, evaluating, exploring, fitting, job_files, start
-from tamis.jobs.cluster import cli
-from tamis.jobs.grouped_help import GroupedCommands
-from tamis.jobs.options import (
+from tamis.jobs.cli import cluster, compare, evaluate, explore, fit, init, start
+from tamis.jobs.cli.grouped_help import GroupedCommands
+from tamis.jobs.cli.options import (
     ACCEPT,
     ADDRESS,
     BY,
@@ -85,7 +84,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
 ) -> None:
     """Run a job, or the rest of it: the same command resumes."""
     from tamis.jobs.commands.run import Place, run_job
-    from tamis.jobs.loading import Request
+    from tamis.jobs.job_files.load import Request
 
     request = Request(job, inputs or (), output, settings or (), cpus, centroids)
     place = Place(address, local)
@@ -125,7 +124,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
 ) -> None:
     """Check a job and show its steps. Computes nothing; with --cluster it runs a sample and predicts the costs."""
     from tamis.jobs.commands.plan import plan_job
-    from tamis.jobs.loading import Request
+    from tamis.jobs.job_files.load import Request
 
     request = Request(job, inputs or (), output, settings or ())
     if cluster is None:
@@ -162,7 +161,7 @@ def tune(
 ) -> None:
     """Find the batch size that embeds fastest on this machine, and write it into the job file."""
     from tamis.jobs.commands.tune import Question, tune_job
-    from tamis.jobs.loading import Request
+    from tamis.jobs.job_files.load import Request
 
     request = Request(job, inputs or (), None, settings or ())
     tune_job(request, Question(sizes, samples, rounds, dry_run), json=json)
@@ -330,12 +329,12 @@ def browse(
     browse_run(run, host, port, beside, shown=show)
 
 
-app.add_typer(exploring.commands)
-app.add_typer(job_files.commands)
-app.add_typer(comparing.commands)
-app.add_typer(evaluating.commands)
-app.add_typer(fitting.commands)
-app.add_typer(cli.commands)
+app.add_typer(explore.commands)
+app.add_typer(init.commands)
+app.add_typer(compare.commands)
+app.add_typer(evaluate.commands)
+app.add_typer(fit.commands)
+app.add_typer(cluster.commands)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tamis.jobs.options import INPUT, JSON
+from tamis.jobs.cli.options import INPUT, JSON
 
 commands = typer.Typer(rich_markup_mode=None)
 

@@ -11,7 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from tamis.jobs.given import Settings, check_among, check_names, checked, path_of, settings
+from tamis.jobs.library.arguments import (
+    Settings,
+    check_among,
+    check_names,
+    checked,
+    path_of,
+    settings,
+)
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.layout import SUBSET
 from tamis.schemas.nearest import nearest
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from tamis.jobs.searching import SearchOptions
+    from tamis.jobs.library.search import SearchOptions
     from tamis.pipeline.audit.again.whatif import Change
     from tamis.pipeline.audit.compare.diff import Difference
     from tamis.pipeline.audit.reading.finished_run import FinishedRun
@@ -241,15 +248,15 @@ class Run:
 
         Args:
             text: words, for the run's own encoder.
-            options: what else is sought, and which samples count: ``tamis.jobs.searching.SearchOptions``.
+            options: what else is sought, and which samples count: ``tamis.jobs.library.search.SearchOptions``.
 
         Raises:
             TamisError: the run has no embeddings, or the query cannot be encoded.
             TypeError: no option has such a name.
         """
-        from tamis.jobs import searching
+        from tamis.jobs.library import search as searches
 
-        return searching.table(self._run, searching.request(text, options))
+        return searches.table(self._run, searches.request(text, options))
 
     def search_as(
         self, output: str | Path, text: str | None = None, **options: Unpack[SearchOptions]
@@ -261,10 +268,10 @@ class Run:
                 ``output`` holds another run.
             TypeError: as ``search``.
         """
-        from tamis.jobs import searching
+        from tamis.jobs.library import search as searches
 
         folder = path_of(output, "output")
-        searching.write(self._run, searching.request(text, options), folder)
+        searches.write(self._run, searches.request(text, options), folder)
         return Run(folder)
 
     def export(

@@ -1,0 +1,1 @@
+"""The command line: arguments, options and help of every command."""
