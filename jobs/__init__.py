@@ -1,1 +1,1 @@
-"""The command line, tamis as a library, presets, and examples."""
+"""The command line, the Python interface, presets, and examples."""
