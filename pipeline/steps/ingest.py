@@ -29,6 +29,7 @@ from tamis.pipeline.steps.shared.exchange import (
 from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tables.sids import part_of, row_of, sids_of
 from tamis.pipeline.tasks.parts import Part, Parts
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Numbered, Phase, listed
 from tamis.pipeline.tasks.step import Context, Step
@@ -204,7 +205,7 @@ def uids(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(uid, sid, usable) of one part, a row group a bucket."""
     table = io.read("ingest", ["uid", "reason"]).combine_chunks()
     column = table["uid"].combine_chunks()
-    sid = (np.int64(io.part) << 32) | np.arange(len(column))
+    sid = sids_of(io.part, np.arange(len(column)))
     buckets = io.args.buckets
     bucket = bucket_of(uid_words(column)[:, 0], buckets)
     usable = pc.is_null(table["reason"])
@@ -289,10 +290,10 @@ def sources(io: TaskIo[Source]) -> Iterator[pa.Table]:
 def repeats(io: TaskIo[Repeated]) -> Iterator[pa.Table]:
     """(row, message) of the samples of each part to drop for a repeated uid."""
     found = io.read("found")
-    named = _sources_of(io, np.unique(found["stays"].to_numpy() >> 32))
+    named = _sources_of(io, np.unique(part_of(found["stays"].to_numpy())))
     for table in by_part(found, io.args.parts):
         messages = [
-            f"the uid names sample {named[sid >> 32].first + (sid & 0xFFFFFFFF):,} of {named[sid >> 32].source} "
+            f"the uid names sample {named[part_of(sid)].first + row_of(sid):,} of {named[part_of(sid)].source} "
             "(counted from 0)"
             for sid in table["stays"].to_pylist()
         ]

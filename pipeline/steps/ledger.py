@@ -17,6 +17,7 @@ from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.tiers import Tiering, kept_phase, tiering
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
@@ -151,7 +152,7 @@ def _part_rows(io: TaskIo[Written]) -> pa.Table:
     kept = np.asarray(pc.is_null(verdict["step"]))
     columns: dict[str, Any] = {
         "uid": hexadecimal(ingest["uid"]),
-        "sid": (np.int64(io.part) << 32) | np.arange(count, dtype=np.int64),
+        "sid": sids_of(io.part, np.arange(count, dtype=np.int64)),
         "source": [io.args.source] * count,
         "key": ingest["key"],
         "url": ingest["url"],
@@ -274,7 +275,7 @@ def hexadecimal(values: pa.ChunkedArray) -> pa.Array:
 def hashes(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(hash, sid) of the uid, key and URL of each sample of one part; one row group a bucket."""
     table = io.read("ingest", ["uid", "key", "url"])
-    sid = (np.int64(io.part) << 32) | np.arange(table.num_rows, dtype=np.int64)
+    sid = sids_of(io.part, np.arange(table.num_rows, dtype=np.int64))
     if "nameless" in io.task.inputs:
         nameless = np.zeros(table.num_rows, dtype=bool)
         nameless[io.read("nameless", ["row"])["row"].to_numpy()] = True

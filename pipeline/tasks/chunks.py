@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.sources import ByPart
 
@@ -48,7 +49,7 @@ class Chunk:
         """The addresses of some rows of the chunk."""
         part = np.searchsorted(self.offsets, rows, side="right") - 1
         numbers = np.array([part.number for part in self.parts])
-        return (numbers[part] << 32) | (rows - self.offsets[part])
+        return sids_of(numbers[part], rows - self.offsets[part])
 
     def pieces(self, of: ByPart | None) -> list[tuple[int, Slice]]:
         """Each part's slice of a table, behind where the part begins; where any has rows, those without are left out.

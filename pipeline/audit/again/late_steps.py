@@ -24,6 +24,7 @@ from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tables.sids import part_of, row_of
 from tamis.pipeline.tasks.chunks import Chunk, Rows, chunks
 from tamis.pipeline.tasks.phase import VERDICT
 from tamis.pipeline.tasks.sources import ByPart
@@ -185,7 +186,7 @@ class Redecision:
     def places(self, sids: Rows) -> Rows:
         """The indices among all rows of rows given by their sids."""
         starts = np.cumsum([0, *self.old.parts.rows])
-        places: Rows = starts[sids >> 32] + (sids & 0xFFFFFFFF)
+        places: Rows = starts[part_of(sids)] + row_of(sids)
         return places
 
     def scratch(self, kind: npt.DTypeLike) -> Any:

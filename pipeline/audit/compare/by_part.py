@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, sound
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks import parts as run_parts
 from tamis.schemas.ledger import Reason
 
@@ -77,7 +78,7 @@ def _map(
 def _sids(bundle: int, rows: Sequence[int]) -> npt.NDArray[np.int64]:
     """The addresses of a bundle's samples, whose parts have so many ``rows``."""
     first = bundle * run_parts.BUNDLE
-    return np.concatenate([((first + i) << 32) + np.arange(count) for i, count in enumerate(rows)])
+    return np.concatenate([sids_of(first + i, np.arange(count)) for i, count in enumerate(rows)])
 
 
 def _compared(one: pa.Table, two: pa.Table, sid: npt.NDArray[np.int64], count: int) -> Moved | None:

@@ -22,6 +22,7 @@ from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.store.parquet import ParquetFile, footer
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import row_values
+from tamis.pipeline.tables.sids import part_of, row_of
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts, bundle_of
 from tamis.pipeline.tasks.plan_files import PlanTable
@@ -147,7 +148,7 @@ class FinishedRun:
 
     def input_of(self, sid: int) -> InputFile:
         """The input file of a sample, as in ``inputs``."""
-        return self._plan.input(self.parts[sid >> 32].file)
+        return self._plan.input(self.parts[part_of(sid)].file)
 
     @cached_property
     def source_names(self) -> Sequence[str]:
@@ -156,7 +157,7 @@ class FinishedRun:
 
     def has(self, sid: int) -> bool:
         """Tell whether a sample of the run has that sid."""
-        part, row = sid >> 32, sid & 0xFFFFFFFF
+        part, row = part_of(sid), row_of(sid)
         return 0 <= part < len(self.parts) and row < self.parts[part].rows
 
     def made_by(self, step: str, kind: Kind) -> list[str]:
@@ -211,7 +212,7 @@ class FinishedRun:
         rows: dict[int, Row] = {}
         by_bundle: dict[int, dict[int, list[int]]] = {}
         for sid in sids:
-            bundle, group = bundle_of(sid >> 32)
+            bundle, group = bundle_of(part_of(sid))
             by_bundle.setdefault(bundle, {}).setdefault(group, []).append(sid)
         for bundle, by_group in by_bundle.items():
             name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
@@ -226,7 +227,7 @@ class FinishedRun:
                 for group, some in by_group.items():
                     table = file.read_row_group(group, columns)
                     for sid in some:
-                        row: Row = row_values(table, sid & 0xFFFFFFFF)
+                        row: Row = row_values(table, row_of(sid))
                         row.setdefault("sid", sid)
                         rows[sid] = row
         return [rows[sid] for sid in sids]

@@ -17,6 +17,7 @@ from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.tables.sids import part_of, row_of, sid_of
 from tamis.pipeline.tasks.stored_job import read_job
 from tamis.schemas.errors import TamisError
 
@@ -94,10 +95,10 @@ class Pictures:
         """(sid, the picture's bytes) of those that can be read and that no step redacts."""
         by_part: dict[int, list[int]] = {}
         for sid in self._run.without_redacted(sids):
-            by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
+            by_part.setdefault(part_of(sid), []).append(row_of(sid))
         for part, rows in by_part.items():
             for row, data in self._of_part(part, rows):
-                yield part << 32 | row, data
+                yield sid_of(part, row), data
 
     def _of_part(self, part: int, rows: Sequence[int]) -> list[tuple[int, bytes]]:
         """(row, the picture's bytes) of the readable pictures of one part."""

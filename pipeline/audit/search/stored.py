@@ -31,6 +31,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import columns, part_files, paths
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
+from tamis.pipeline.tables.sids import part_of, row_of, sids_of, span_of
 from tamis.pipeline.tasks import dealing, sources
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import bundle_of
@@ -137,9 +138,9 @@ class Embedding:
             if sids is None:
                 yield part, None
                 continue
-            start, stop = np.searchsorted(sids, [part << 32, (part + 1) << 32])
+            start, stop = np.searchsorted(sids, span_of(part))
             if start < stop:
-                yield part, sids[start:stop] & 0xFFFFFFFF
+                yield part, row_of(sids[start:stop])
 
     def _block(self, side: Side, piece: tuple[int, Int64Array | None]) -> Block:
         part, rows = piece
@@ -154,7 +155,7 @@ class Embedding:
             named = _read(self.run, self._ingested[part], ["uid"])["uid"].combine_chunks()
             return columns.uid_words(named.take(pa.array(row[positions])))
 
-        return Block(columns.vectors(table[side]), np.int64(part) << 32 | row, uids)
+        return Block(columns.vectors(table[side]), sids_of(part, row), uids)
 
     def usable_rows(self, part: int) -> Int64Array:
         """The rows of a part that have a usable embedding, ascending."""
@@ -171,10 +172,10 @@ class Embedding:
     def vectors_of(self, sids: Int64Array, side: Side) -> columns.Float16s:
         """The vectors of some samples, in the order of ``sids``, all of which have one; each part is opened once."""
         found = np.empty((len(sids), self.dim), np.float16)
-        parts = sids >> 32
+        parts = part_of(sids)
         for part in np.unique(parts).tolist():
             here = np.flatnonzero(parts == part)
-            rows, place = np.unique(sids[here] & 0xFFFFFFFF, return_inverse=True)
+            rows, place = np.unique(row_of(sids[here]), return_inverse=True)
             found[here] = self.rows_of(part, side, rows)[place]
         return found
 
@@ -184,7 +185,7 @@ class Embedding:
 
     def vector(self, sid: int, side: Side) -> Float32Array | None:
         """The vector of one sample, as stored; None if it has none."""
-        part, row = sid >> 32, sid & 0xFFFFFFFF
+        part, row = part_of(sid), row_of(sid)
         block = self._block(side, (part, np.array([row])))
         return block.vectors[0].astype(np.float32) if len(block.vectors) else None
 

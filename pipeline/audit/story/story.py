@@ -13,6 +13,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.onward import onward
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
+from tamis.pipeline.tables.sids import part_of, row_of
 from tamis.pipeline.tasks.product import Kind
 from tamis.schemas.ledger import Reason, likeness, meaning
 
@@ -159,10 +160,10 @@ def fate(run: FinishedRun, uid: str) -> Story:
 def _read(run: FinishedRun, row: Row) -> Story | None:
     """The row that ingest stored of a sample, as text; None where ``tables/`` has been cleared, or it is redacted."""
     sid = row["sid"]
-    table = None if run.is_redacted(row) else run.ingested(sid >> 32)
+    table = None if run.is_redacted(row) else run.ingested(part_of(sid))
     if table is None:
         return None
-    raw = table.slice(sid & 0xFFFFFFFF, 1).to_pylist()[0]
+    raw = table.slice(row_of(sid), 1).to_pylist()[0]
     fields = {key: value for key, value in raw.items() if value is not None and key not in NAMES}
     for key in ("sha256", "pixels"):
         if key in fields:

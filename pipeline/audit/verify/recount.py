@@ -20,6 +20,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.parts import bundle_of, bundles
 from tamis.schemas.errors import StateError
 from tamis.schemas.layout import SUBSET
@@ -149,7 +150,7 @@ def _part_faults(table: pa.Table, number: int, source: str) -> Iterator[str]:
     """Errors in one part's rows, each with the number of rows and the first of them."""
     kept = np.asarray(table["kept"])
     filled = {name: np.asarray(pc.is_valid(table[name])) for name in ("step", "reason")}
-    expected = (np.int64(number) << 32) | np.arange(table.num_rows, dtype=np.int64)
+    expected = sids_of(number, np.arange(table.num_rows, dtype=np.int64))
     closed = pa.array(list(reasons()))
     known = np.asarray(pc.or_kleene(pc.is_null(table["reason"]), pc.is_in(table["reason"], closed)))
     named = np.asarray(pc.match_substring_regex(table["uid"], "^[0-9a-f]{32}$"))

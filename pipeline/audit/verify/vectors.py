@@ -21,6 +21,7 @@ from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import Float16s, vectors
+from tamis.pipeline.tables.sids import row_of
 from tamis.pipeline.tasks.parts import bundle_of
 from tamis.schemas.scope import Scope
 
@@ -165,7 +166,7 @@ def _stored(run: FinishedRun, step: str, side: str) -> Iterator[tuple[str | None
         if stored is None or side not in stored.column_names:
             return
         kept = ledger.filter(ledger["kept"])
-        rows = kept["sid"].to_numpy() & 0xFFFFFFFF
+        rows = row_of(kept["sid"].to_numpy())
         found = vectors(stored[side])[np.searchsorted(stored["row"].to_numpy(), rows)]
         shards = kept["shard"].to_numpy()
         for tier in (None,) if tiers is None else tiers.each:

@@ -28,6 +28,7 @@ from tamis.pipeline.steps.shared.exchange import (
     split_by_range,
 )
 from tamis.pipeline.tables.columns import scatter, uid_words
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart, Source
@@ -167,7 +168,7 @@ def _keyed(io: TaskIo[AnyKeying]) -> pa.Table:
         key = assigned[KEY].to_numpy()
     else:
         key = ranks.keys(distances(assigned), uid_words(uid), io.args.which, io.args.seed)
-    sid = (np.int64(io.part) << 32) | row
+    sid = sids_of(io.part, row)
     return pa.table({"sid": sid, "uid": uid, "cluster": assigned["cluster"], "key": key})
 
 

@@ -34,6 +34,7 @@ from tamis.pipeline.steps.shared.exchange import (
     split_by_range,
 )
 from tamis.pipeline.tables.columns import PACKED, byte_rows
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.parts import BUNDLE, Part
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context
@@ -202,7 +203,7 @@ def shown(io: TaskIo[Shown]) -> Iterator[pa.Table]:
     made, asked = io.read("details").combine_chunks(), io.read(WANTED).combine_chunks()
     row = asked["row"].to_numpy()
     at = np.searchsorted(made["row"].to_numpy(), row)
-    sid = (np.int64(io.part) << 32) | row.astype(np.int64)
+    sid = sids_of(io.part, row.astype(np.int64))
     out = _with_details("sid", sid, made["detail"].take(pa.array(at)))
     yield from split(out, asked["look"].to_numpy().astype(np.int64), io.args.buckets)
 

@@ -20,6 +20,7 @@ from tamis.pipeline.steps.shared.other_runs import manifest_of, reading
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
+from tamis.pipeline.tables.sids import part_of, row_of, sids_of
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts, bundle_of
 from tamis.pipeline.tasks.stored_job import read_job
@@ -66,7 +67,7 @@ def kept(root: str, on: str, column: str | None, shown: str) -> Iterator[pa.Tabl
             columns |= {"value": stored[IN_INGEST[on][0]]}
             columns |= {name: stored[name] for name in IN_INGEST[on][1:]}
         if on == "phash":
-            columns["sid"] = pa.array((part.number << 32) + np.arange(len(ledger)))
+            columns["sid"] = pa.array(sids_of(part.number, np.arange(len(ledger))))
         yield pa.table(columns).filter(ledger["kept"]).combine_chunks()
 
 
@@ -131,11 +132,9 @@ class KeptPictures:
             StateError: a picture is gone, or not the one that the run has read.
         """
         order = np.argsort(sids)
-        numbers, starts = np.unique(sids[order] >> 32, return_index=True)
+        numbers, starts = np.unique(part_of(sids[order]), return_index=True)
         found: list[bytes] = []
-        for number, rows in zip(
-            numbers, np.split(sids[order] & 0xFFFFFFFF, starts[1:]), strict=True
-        ):
+        for number, rows in zip(numbers, np.split(row_of(sids[order]), starts[1:]), strict=True):
             found += self._of_part(int(number), rows)
         return [found[place] for place in np.argsort(order)]
 

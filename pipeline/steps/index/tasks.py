@@ -15,6 +15,7 @@ from tamis.pipeline.algorithms.clusters import recall
 from tamis.pipeline.steps.concepts import clustering
 from tamis.pipeline.steps.shared.exchange import split
 from tamis.pipeline.tables.columns import uid_words, vectors
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.tables import UID
 
@@ -54,7 +55,7 @@ def lay_out(io: TaskIo[Lists]) -> Iterator[pa.Table]:
     at = np.searchsorted(embedded["row"].to_numpy(), row)
     table = pa.table(
         {
-            "sid": (np.int64(io.part) << 32) | row,
+            "sid": sids_of(io.part, row),
             "uid": uids.take(pa.array(row)),
             "cluster": cluster,
             "distance": np.float32(1) - assigned["similarity"].to_numpy(),

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.steps.shared.verdicts import drops
+from tamis.pipeline.tables.sids import row_of, sid_of, span_of
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import VERDICT, Phase, listed, members_of
 from tamis.pipeline.tasks.sources import ByPart, Source
@@ -44,7 +45,7 @@ def split(table: pa.Table, group: npt.NDArray[np.int64], groups: int) -> Iterato
 
 def range_starts(context: Context) -> list[int]:
     """The first sid of each range of a global step's result."""
-    return [parts.start << 32 for parts in context.ranges()]
+    return [sid_of(parts.start, 0) for parts in context.ranges()]
 
 
 def split_by_range(table: pa.Table, starts: Sequence[int]) -> Iterator[pa.Table]:
@@ -59,8 +60,8 @@ def by_part(table: pa.Table, parts: Span) -> Iterator[pa.Table]:
     order = np.argsort(sid, kind="stable")
     arranged, sid = table.drop_columns(["sid"]).take(pa.array(order)), sid[order]
     for part in range(*parts):
-        start, stop = np.searchsorted(sid, [part << 32, (part + 1) << 32])
-        row = pa.array((sid[start:stop] & 0xFFFFFFFF).astype(np.uint32))
+        start, stop = np.searchsorted(sid, span_of(part))
+        row = pa.array(row_of(sid[start:stop]).astype(np.uint32))
         yield arranged.slice(start, stop - start).add_column(0, "row", row)
 
 

@@ -38,6 +38,7 @@ from tamis.pipeline.steps.shared.exchange import (
     verdict_phase,
 )
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.phase import EachPart, Phase
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
@@ -127,7 +128,7 @@ def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
         {
             "key": pa.array([k for k in key if k is not None], UID),
             "uid": table["uid"].combine_chunks().filter(pa.array(with_key)),
-            "sid": (np.int64(io.part) << 32) | rows[with_key],
+            "sid": sids_of(io.part, rows[with_key]),
             "preference": preference(io, io.args.prefer, table, rows)[with_key],
         }
     )

@@ -36,6 +36,7 @@ from tamis.pipeline.steps.duplicates.reading import preference
 from tamis.pipeline.steps.shared import passes
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.tables.columns import byte_rows, uid_words, vectors
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.task import TaskIo
 
 Ints = npt.NDArray[np.int64]
@@ -126,7 +127,7 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
     key = shingles.text_keys(captions)
     made: dict[str, Any] = {
         "key": key,
-        "sid": (np.int64(io.part) << 32) | rows,
+        "sid": sids_of(io.part, rows),
         "uid": table["uid"].combine_chunks(),
         "preference": preference(io, io.args.prefer, table, rows),
         "text": pa.array(captions, pa.large_string()),

@@ -36,6 +36,7 @@ from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
 from tamis.pipeline.steps.shared.pictures import check_pictures
 from tamis.pipeline.tables.columns import byte_rows, uid_words
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
@@ -176,7 +177,7 @@ def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
             "phash": table["phash"],
             "layout": table["layout"],
             "pixels": uid_words(table["pixels"])[:, 0],
-            "sid": (np.int64(io.part) << 32) | rows,
+            "sid": sids_of(io.part, rows),
             "uid": table["uid"],
             "preference": preference(io, io.args.prefer, table, rows),
         }

@@ -23,6 +23,7 @@ from tamis.pipeline.steps.shared.exchange import Span as PartSpan
 from tamis.pipeline.steps.shared.exchange import by_part, split, split_by_range
 from tamis.pipeline.tables import columns, part_files
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tables.sids import sids_of
 from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.tables import UID
 
@@ -118,7 +119,7 @@ def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
     number, signal = assigned["cluster"].to_numpy(), io.args.signal
     table = pa.table(
         {
-            "sid": (np.int64(io.part) << 32) | row,
+            "sid": sids_of(io.part, row),
             "uid": uids.take(pa.array(row)),
             "cluster": number,
             "distance": np.float32(1) - assigned["similarity"].to_numpy(),

@@ -23,6 +23,7 @@ from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.verdicts import drops
+from tamis.pipeline.tables.sids import sid_of
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
@@ -198,7 +199,7 @@ def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     """
     table = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
     last = table.filter(pc.fill_null(pc.equal(table["rank"], table["quota"]), False))
-    io.notes["last"] = [[row["cluster"], io.part << 32 | row["row"]] for row in last.to_pylist()]
+    io.notes["last"] = [[row["cluster"], sid_of(io.part, row["row"])] for row in last.to_pylist()]
     over = ranking.over_quota(table)
     rule: list[Any] = ["quota"] * over.num_rows
     yield drops(
