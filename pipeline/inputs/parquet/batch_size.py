@@ -28,7 +28,8 @@ def batch_rows(
 ) -> int:
     """Rows, at most ``most``, of a batch of the columns ``names`` of one row group; of a large one ``uneven``."""
     rows = max(1, parquet.metadata.row_group(group).num_rows)
-    chunks = _chunks(parquet, group, names)
+    leaves, _ = chosen(parquet.schema_arrow, names)
+    chunks = parquet.chunks(group, leaves)
     size = sum(chunk.total_uncompressed_size for chunk in chunks.values())
     most = min(most, uneven) if uneven and size > BATCH_BYTES else most
     even = size / rows
@@ -50,17 +51,6 @@ def _is_doubtful(chunk: pq.ColumnChunkMetaData) -> bool:
     """
     size = chunk.total_uncompressed_size
     return bool(size > DOUBTFUL_BYTES or size > DOUBTFUL_RATIO * chunk.total_compressed_size)
-
-
-def _chunks(
-    parquet: InputParquet, group: int, names: Sequence[Name]
-) -> dict[int, pq.ColumnChunkMetaData]:
-    """What the footer says of them, by their leaves; an error of pyarrow's where it contradicts itself."""
-    # A reader of the columns finds that, and raises. Asked for a column's part of the footer, pyarrow ends the process.
-    leaves, _ = chosen(parquet.schema_arrow, names)
-    next(parquet.of_leaves(1, [group], leaves), None)
-    metadata = parquet.metadata.row_group(group)
-    return {number: metadata.column(number) for number in leaves}
 
 
 def _longest(parquet: InputParquet, group: int, leaves: Sequence[int]) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -85,6 +88,39 @@ class Columns:
         return [*self.facts, *self.pictures]
 
 
+class _PageIsAskedFor(Exception):  # noqa: N818 - nothing is wrong
+    """A page would be read next."""
+
+
+class _Unread(io.RawIOBase):
+    """A file of which nothing is read."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._at, self._size = 0, size
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Stand elsewhere."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ARG002
+        """Refuse."""
+        raise _PageIsAskedFor
+
+
 class InputParquet(ParquetFile):
     """A parquet file that is read in small pieces, and closes its raw file with itself, which pyarrow leaves open.
 
@@ -124,6 +160,27 @@ class InputParquet(ParquetFile):
             batch_size, row_groups=row_groups, column_indices=leaves, use_threads=False
         )
         return found
+
+    def chunks(self, group: int, leaves: Sequence[int]) -> dict[int, pq.ColumnChunkMetaData]:
+        """What the footer says of some leaves of one row group; nothing else is read.
+
+        Raises:
+            OSError, pa.ArrowException: it contradicts itself.
+        """
+        # Asked for it at once, pyarrow ends the process. A reader of these columns finds it out first, and raises.
+        size = self._raw.seek(0, os.SEEK_END)
+        unread = ParquetFile(_Unread(size), self.metadata, READ_BUFFER).reader
+        with suppress(_PageIsAskedFor):
+            next(unread.iter_batches(1, row_groups=[group], column_indices=leaves), None)
+        told = self.metadata.row_group(group)
+        chunks = {leaf: told.column(leaf) for leaf in leaves}
+        for leaf, chunk in chunks.items():
+            kind = self.metadata.schema.column(leaf).physical_type
+            if chunk.physical_type != kind:  # its statistics would end the process too
+                raise pa.ArrowInvalid(
+                    f"a column of {kind} is {chunk.physical_type} in row group {group}"
+                )
+        return chunks
 
     def with_dictionaries(self, columns: Sequence[str]) -> InputParquet:
         """A second reader of the file, to which these columns' dictionaries are not unfolded; leave it open."""
@@ -253,16 +310,17 @@ def picture_fields(
     return data, paths
 
 
-def has_nulls(metadata: pq.FileMetaData, column: Sequence[str]) -> bool:
+def has_nulls(parquet: InputParquet, column: Sequence[str]) -> bool:
     """Whether a column, or a field of it (``image``, ``bytes``), has a null by the footer's counts."""
-    for group in range(metadata.num_row_groups):
-        chunks = metadata.row_group(group)
-        for number in range(chunks.num_columns):
-            chunk = chunks.column(number)
-            if chunk.path_in_schema != ".".join(column) or not chunk.is_stats_set:
-                continue
-            if chunk.statistics.has_null_count and chunk.statistics.null_count:
-                return True
+    schema = parquet.metadata.schema
+    named = ".".join(column)
+    leaves = [number for number in range(len(schema)) if schema.column(number).path == named]
+    for group in range(parquet.num_row_groups):
+        with suppress(*BROKEN):  # its rows are none
+            for chunk in parquet.chunks(group, leaves).values():
+                told = chunk.statistics if chunk.is_stats_set else None
+                if told is not None and told.has_null_count and told.null_count:
+                    return True
     return False
 
 

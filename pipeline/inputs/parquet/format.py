@@ -79,7 +79,7 @@ class Parquet(Format):
             with open_parquet(file.path) as parquet:
                 found = own_name(parquet.schema_arrow, "image", file.reading)
                 data, paths = picture_fields(parquet.schema_arrow, file.path, found)
-                return paths is not None and (data is None or has_nulls(parquet.metadata, data))
+                return paths is not None and (data is None or has_nulls(parquet, data))
         except BROKEN as error:
             require_content(error, file.path)
         except InputError:  # of a type that holds none
