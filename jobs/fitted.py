@@ -220,7 +220,10 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
     unsafe = find_column("punsafe", list(look.columns))
     if unsafe is not None and columns.is_number(look.columns[unsafe]):
         bounds[unsafe] = "{max: 0.5}"
-    yield f"- signals: [{', '.join(bounds)}]"
+    similarity = find_column("similarity", list(look.columns))
+    if encoder or similarity is None or not columns.is_number(look.columns[similarity]):
+        similarity = None
+    yield f"- signals: [{', '.join([*bounds, *([similarity] if similarity else [])])}]"
     yield f"- rules: {{{', '.join(f'{name}: {bound}' for name, bound in bounds.items())}}}"
     yield f"- exact_duplicates: {{on: {'image' if look.pictures else 'url_text' if _has_url(look) else 'pair'}}}"
     agree = "phash" if look.pictures else "embedding" if encoder else "none"
@@ -230,7 +233,6 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
         near = f"- near_duplicates: {{jaccard: 0.8, agree: {agree}}}"
     if agree != "embedding":
         yield near
-    similarity = find_column("similarity", list(look.columns))
     if encoder:
         yield f"# {why}"
         yield f'- embed: {{encoder: "{encoder}"}}'
@@ -243,7 +245,7 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
         mark = "" if look.samples >= SMALL else "# "
         yield f"# Half of what is left, more of complex concepts than of simple ones; auto is {number} concepts here."
         yield f"{mark}- density: {{clusters: auto, keep: 0.5}}"
-    elif similarity is not None and columns.is_number(look.columns[similarity]):
+    elif similarity is not None:
         yield from _share(similarity)
     yield "- write"
 
