@@ -21,6 +21,7 @@ from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.caption_names import likely
 from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.suffixes import (
@@ -167,7 +168,7 @@ def _other_columns(look: Look) -> list[str]:
         for name, kind in look.columns.items()
         if name.lower() not in taken | set(NAMES) and kind in (columns.TEXT, None)
     }
-    found = looking.likely(names) or [name for name, kind in names.items() if kind is not None]
+    found = likely(names) or [name for name, kind in names.items() if kind is not None]
     return [*dict.fromkeys(filter(None, map(_way, found)))][:SHOWN]
 
 

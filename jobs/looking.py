@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.inputs import columns, inner_fields, picture_paths
+from tamis.pipeline.inputs.caption_names import likely
 from tamis.pipeline.inputs.captions import CAPTIONS_ARE_TEXT
 from tamis.pipeline.inputs.entries import input_files, listed
 from tamis.pipeline.inputs.formats import format_of, outline, readable, rows_of
@@ -32,11 +33,6 @@ FILES = 8
 
 FIRST = ".0"
 """Behind the name of a list of pictures: the first of them."""
-
-CAPTION_WORDS = (
-    *("capt", "text", "title", "desc", "prompt", "alt", "sentence", "label", "convers", "messag"),
-)
-"""Pieces of the names that columns of captions have, the likelier first."""
 
 FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
 """Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
@@ -142,15 +138,6 @@ def _by_name(patterns: Sequence[str]) -> Look | None:
         except InputError:
             continue
     return None
-
-
-def likely(known: columns.Columns) -> list[str]:
-    """The columns whose names speak for captions, the likeliest first."""
-    words = {name: [w for w in CAPTION_WORDS if w in name.lower()] for name in known}
-    return sorted(
-        (name for name in known if words[name]),
-        key=lambda name: CAPTION_WORDS.index(words[name][0]),
-    )
 
 
 def _look_for(patterns: Sequence[str], captions: Captions, caption: str | None = None) -> Look:
