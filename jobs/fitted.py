@@ -65,6 +65,12 @@ CAPTIONS = {
 }
 """Of an input's ``captions`` -> what the fitted job says of it."""
 
+GUESSED = ("url", "width", "height", "key")
+"""What a fitted job takes from columns with names that only look so."""
+
+SAFE = frozenset(("UNLIKELY", "UNSURE", "NSFW"))
+"""LAION's words for how likely a picture is unsafe, the likeliest safe ones first."""
+
 SMALL = 400
 """Samples from which the fitted job prunes by density: fewer are as many as a person looks at."""
 
@@ -120,6 +126,9 @@ def _head(look: Look) -> Iterator[str]:
     others = [name for name in columns.whole(look.columns) if name not in held]
     if others:
         yield f"# Kept in the result beside them: {display.plain(', '.join(others[:20]))}."
+    texts = [name for name in likely(others) if look.columns[name] == columns.TEXT]
+    if texts and "text" in taken and look.caption is None:
+        yield f"# May hold captions too: {display.plain(', '.join(texts[:SHOWN]))}."
     yield from (f"# {display.plain(note)}" for note in unread_pictures([look.first]))
     yield from (f"# {display.plain(note)}" for note in look.notes)
     bad = Counter(look.rows["reason"].drop_null().to_pylist())
@@ -142,22 +151,33 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
         f"    {key}: {value if key == 'features' else yaml12.quoted(value)}"
         for key, value in look.embeddings.items()
     )
-    if look.picture is not None:
-        yield f"    columns: {{image: {yaml12.flow(look.picture)}}}"
-    if look.caption is not None:
-        others = [name for name in _other_columns(look) if name != look.caption]
-        instead = f"; instead may do: {', '.join(others)}" if others else ""
-        yield f"    columns: {{text: {yaml12.flow(look.caption)}}}  # a guess by its name{display.plain(instead)}"
+    if look.named:
+        told = display.plain("; ".join(_guessed(look)))
+        yield f"    columns: {yaml12.flow(dict(look.named))}{told and f'  # {told}'}"
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
-        picture = "" if look.picture is None else f"image: {yaml12.flow(look.picture)}, "
         for name in (*_other_members(look), *_other_columns(look)):
             shown, several = yaml12.flow(name), looking.captions_in(look, patterns, name)
             if several is None:
                 continue
             which = "" if several == "one" else "; of a list say captions: first"
-            yield f"    # columns: {{{picture}text: {shown}}}  # instead, if {shown} is the caption{which}"
+            instead = yaml12.flow({**look.named, "text": name})
+            yield f"    # columns: {instead}  # instead, if {shown} is the caption{which}"
+
+
+def _guessed(look: Look) -> Iterator[str]:
+    """A word about the columns that the job names."""
+    if look.caption is not None:
+        yield "a guess by its name"
+        others = [name for name in _other_columns(look) if name != look.caption]
+        if others:
+            yield f"instead may do: {', '.join(others)}"
+    rest = [name for name in look.named if name in GUESSED]
+    if rest:
+        yield f"{', '.join(rest)} by {'their names' if len(rest) > 1 else 'its name'}"
+    if "uid" in look.named:
+        yield "what the column uid has are none: they are made"
 
 
 def _other_columns(look: Look) -> list[str]:
@@ -221,6 +241,8 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
     unsafe = find_column("punsafe", list(look.columns))
     if unsafe is not None and columns.is_number(look.columns[unsafe]):
         bounds[unsafe] = "{max: 0.5}"
+    elif (word := _safety(look)) is not None:
+        bounds[word] = "{in: [UNLIKELY]}"
     similarity = find_column("similarity", list(look.columns))
     if encoder or similarity is None or not columns.is_number(look.columns[similarity]):
         similarity = None
@@ -249,6 +271,16 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
     elif similarity is not None:
         yield from _share(similarity)
     yield "- write"
+
+
+def _safety(look: Look) -> str | None:
+    """The column that says in LAION's words whether a picture is safe."""
+    name = find_column("nsfw", list(look.columns))
+    if name is None or look.columns[name] != columns.TEXT:
+        return None
+    wanted = {name: columns.TEXT}
+    words = set(format_of(look.first).values(look.first, look.rows, wanted)[name].to_pylist())
+    return name if words - {None} and words <= SAFE | {None} else None
 
 
 def _share(signal: str) -> Iterator[str]:
