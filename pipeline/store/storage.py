@@ -212,10 +212,10 @@ def _entries(path: str) -> list[dict[str, Any]]:
 
 def files_in(path: str) -> list[File]:
     """The files of a directory by name, without hidden ones; none if there is no directory."""
-    fs, base = filesystem(path)[0], absolute(path)
+    (fs, inner), base = filesystem(path), absolute(path)
     files: list[File] = []
     for info in _entries(path):
-        hidden = str(info["name"]).rpartition("/")[2].startswith(".")
+        hidden = str(info["name"]).rpartition("/")[2].startswith(".") or info["name"] == inner
         if not hidden and info["type"] == "file":
             files.append(file_of(fs, info, base))
         elif not hidden and _is_link_to_file(fs, info):

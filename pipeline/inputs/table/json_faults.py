@@ -11,6 +11,8 @@ from tamis.pipeline.inputs.other_formats import unmarked
 
 PYTHON = "it is written as Python shows it, in single quotes: write JSON, by json.dumps"
 
+RETURNS = "its lines end in \\r alone: write \\n for it first (tr '\\r' '\\n')"
+
 SHOWN = 20
 """Characters of what stands where nothing should."""
 
@@ -19,7 +21,7 @@ def of_line(data: bytes, error: JSONDecodeError) -> str:
     """Of a line of JSON lines."""
     line = data.strip()
     if b"\r" in line:
-        return "its lines end in \\r alone: write \\n for it first (tr '\\r' '\\n')"
+        return RETURNS
     if line.startswith(b"{'"):
         return PYTHON
     if line in (b"{", b"["):
