@@ -114,6 +114,8 @@ def with_setting(text: str, source: str, step: str, key: str, value: int) -> str
 def apply_setting(raw: dict[str, Any], setting: str) -> None:
     """Change one value of a job not yet checked: ``density.keep=0.3`` (a step by its name), ``output=runs/x``.
 
+    ``rules.words=null`` takes a rule away.
+
     Raises:
         JobError: the setting has no ``=``, or its path leads nowhere.
     """
@@ -122,11 +124,12 @@ def apply_setting(raw: dict[str, Any], setting: str) -> None:
         raise JobError(f"--set {setting}: write path=value, for example density.keep=0.3")
     keys = path.split(".")
     node: Any = raw
-    names = _step_settings(raw)
+    names, of_rules = _step_settings(raw), False
     if keys[0] in names and len(keys) > 1:
         (kind, node), keys = names[keys[0]], keys[1:]
         model = configuration(kind) if kind in STEPS else StepModel
-        if isinstance(node.get(model.implied), dict) and keys[0] not in model.model_fields:
+        of_rules = bool(model.implied) and keys[0] not in model.model_fields
+        if of_rules and isinstance(node.get(model.implied), dict):
             node = node[model.implied]
     elif keys[0] in names:
         raise JobError(
@@ -140,12 +143,25 @@ def apply_setting(raw: dict[str, Any], setting: str) -> None:
     for key in keys[:-1]:
         node = _descend(node, key, setting)
     value = _value(text, setting)
-    if isinstance(node, list) and keys[-1].isdigit() and int(keys[-1]) < len(node):
-        node[int(keys[-1])] = value
+    if value is None and of_rules and len(keys) == 1:
+        _remove(node, keys[0], setting)
+        return
+    _put(node, keys[-1], value, setting)
+
+
+def _remove(rules: dict[str, Any], name: str, setting: str) -> None:
+    if name not in rules:
+        raise JobError(f"--set {setting}: there is no `{name}`{nearest(name, [*rules])}")
+    del rules[name]
+
+
+def _put(node: Any, key: str, value: Any, setting: str) -> None:
+    if isinstance(node, list) and key.isdigit() and int(key) < len(node):
+        node[int(key)] = value
     elif isinstance(node, dict):
-        node[keys[-1]] = value
+        node[key] = value
     else:
-        raise JobError(f"--set {setting}: there is nothing at `{keys[-1]}`")
+        raise JobError(f"--set {setting}: there is nothing at `{key}`")
 
 
 def _joined(node: Any, keys: list[str]) -> list[str]:

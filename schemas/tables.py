@@ -82,13 +82,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "clip_b32_similarity_score",
         "clip_similarity_vitb32",
         "clip_l14_similarity_score",
+        "clip_similarity_vitl14",
     ),
-    "punsafe": ("punsafe", "nsfw_score"),
+    "punsafe": ("punsafe", "nsfw_score", "nsfw_score_opennsfw2"),
     "pwatermark": ("pwatermark", "watermark_score"),
-    "aesthetic": ("aesthetic", "aesthetic_score", "aesthetics_score"),
+    "aesthetic": ("aesthetic", "aesthetic_score", "aesthetics_score", "aesthetic_score_laion_v2"),
     "language": ("language", "lang"),
 }
-"""Names of a column in LAION, DataComp and img2dataset, lower case, the preferred name first."""
+"""Names of a column in LAION, DataComp, COYO and img2dataset, lower case, the preferred name first."""
 
 
 def find_column(wanted: str, available: list[str]) -> str | None:

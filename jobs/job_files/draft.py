@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.jobs.job_files import first_look
+from tamis.jobs.cli.init import first_look
 from tamis.jobs.job_files.first_look import Look
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.caption_names import likely
 from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.suffixes import (
@@ -63,6 +64,12 @@ CAPTIONS = {
     "none": "most pictures come without",
 }
 """Of an input's ``captions`` -> what the fitted job says of it."""
+
+GUESSED = ("url", "width", "height", "key")
+"""What a fitted job takes from columns with names that only look so."""
+
+SAFE = frozenset(("UNLIKELY", "UNSURE", "NSFW"))
+"""LAION's words for how likely a picture is unsafe, the likeliest safe ones first."""
 
 SMALL = 400
 """Samples from which the fitted job prunes by density: fewer are as many as a person looks at."""
@@ -119,6 +126,9 @@ def _head(look: Look) -> Iterator[str]:
     others = [name for name in columns.whole(look.columns) if name not in held]
     if others:
         yield f"# Kept in the result beside them: {display.plain(', '.join(others[:20]))}."
+    texts = [name for name in likely(others) if look.columns[name] == columns.TEXT]
+    if texts and "text" in taken and look.caption is None:
+        yield f"# May hold captions too: {display.plain(', '.join(texts[:SHOWN]))}."
     yield from (f"# {display.plain(note)}" for note in unread_pictures([look.first]))
     yield from (f"# {display.plain(note)}" for note in look.notes)
     bad = Counter(look.rows["reason"].drop_null().to_pylist())
@@ -141,22 +151,33 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
         f"    {key}: {value if key == 'features' else yaml12.quoted(value)}"
         for key, value in look.embeddings.items()
     )
-    if look.picture is not None:
-        yield f"    columns: {{image: {yaml12.flow(look.picture)}}}"
-    if look.caption is not None:
-        others = [name for name in _other_columns(look) if name != look.caption]
-        instead = f"; instead may do: {', '.join(others)}" if others else ""
-        yield f"    columns: {{text: {yaml12.flow(look.caption)}}}  # a guess by its name{display.plain(instead)}"
+    if look.named:
+        told = display.plain("; ".join(_guessed(look)))
+        yield f"    columns: {yaml12.flow(dict(look.named))}{told and f'  # {told}'}"
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
-        picture = "" if look.picture is None else f"image: {yaml12.flow(look.picture)}, "
         for name in (*_other_members(look), *_other_columns(look)):
             shown, several = yaml12.flow(name), first_look.captions_in(look, patterns, name)
             if several is None:
                 continue
             which = "" if several == "one" else "; of a list say captions: first"
-            yield f"    # columns: {{{picture}text: {shown}}}  # instead, if {shown} is the caption{which}"
+            instead = yaml12.flow({**look.named, "text": name})
+            yield f"    # columns: {instead}  # instead, if {shown} is the caption{which}"
+
+
+def _guessed(look: Look) -> Iterator[str]:
+    """A word about the columns that the job names."""
+    if look.caption is not None:
+        yield "a guess by its name"
+        others = [name for name in _other_columns(look) if name != look.caption]
+        if others:
+            yield f"instead may do: {', '.join(others)}"
+    rest = [name for name in look.named if name in GUESSED]
+    if rest:
+        yield f"{', '.join(rest)} by {'their names' if len(rest) > 1 else 'its name'}"
+    if "uid" in look.named:
+        yield "what the column uid has are none: they are made"
 
 
 def _other_columns(look: Look) -> list[str]:
@@ -167,7 +188,7 @@ def _other_columns(look: Look) -> list[str]:
         for name, kind in look.columns.items()
         if name.lower() not in taken | set(NAMES) and kind in (columns.TEXT, None)
     }
-    found = first_look.likely(names) or [name for name, kind in names.items() if kind is not None]
+    found = likely(names) or [name for name, kind in names.items() if kind is not None]
     return [*dict.fromkeys(filter(None, map(_way, found)))][:SHOWN]
 
 
@@ -220,7 +241,12 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
     unsafe = find_column("punsafe", list(look.columns))
     if unsafe is not None and columns.is_number(look.columns[unsafe]):
         bounds[unsafe] = "{max: 0.5}"
-    yield f"- signals: [{', '.join(bounds)}]"
+    elif (word := _safety(look)) is not None:
+        bounds[word] = "{in: [UNLIKELY]}"
+    similarity = find_column("similarity", list(look.columns))
+    if encoder or similarity is None or not columns.is_number(look.columns[similarity]):
+        similarity = None
+    yield f"- signals: [{', '.join([*bounds, *([similarity] if similarity else [])])}]"
     yield f"- rules: {{{', '.join(f'{name}: {bound}' for name, bound in bounds.items())}}}"
     yield f"- exact_duplicates: {{on: {'image' if look.pictures else 'url_text' if _has_url(look) else 'pair'}}}"
     agree = "phash" if look.pictures else "embedding" if encoder else "none"
@@ -230,7 +256,6 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
         near = f"- near_duplicates: {{jaccard: 0.8, agree: {agree}}}"
     if agree != "embedding":
         yield near
-    similarity = find_column("similarity", list(look.columns))
     if encoder:
         yield f"# {why}"
         yield f'- embed: {{encoder: "{encoder}"}}'
@@ -243,9 +268,19 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
         mark = "" if look.samples >= SMALL else "# "
         yield f"# Half of what is left, more of complex concepts than of simple ones; auto is {number} concepts here."
         yield f"{mark}- density: {{clusters: auto, keep: 0.5}}"
-    elif similarity is not None and columns.is_number(look.columns[similarity]):
+    elif similarity is not None:
         yield from _share(similarity)
     yield "- write"
+
+
+def _safety(look: Look) -> str | None:
+    """The column that says in LAION's words whether a picture is safe."""
+    name = find_column("nsfw", list(look.columns))
+    if name is None or look.columns[name] != columns.TEXT:
+        return None
+    wanted = {name: columns.TEXT}
+    words = set(format_of(look.first).values(look.first, look.rows, wanted)[name].to_pylist())
+    return name if words - {None} and words <= SAFE | {None} else None
 
 
 def _share(signal: str) -> Iterator[str]:

@@ -11,13 +11,16 @@ from typing import Any, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.jobs.job_files.guesses import guessed
 from tamis.pipeline.inputs import columns, inner_fields, picture_paths
+from tamis.pipeline.inputs.caption_names import likely
 from tamis.pipeline.inputs.captions import CAPTIONS_ARE_TEXT
 from tamis.pipeline.inputs.entries import input_files, listed
 from tamis.pipeline.inputs.formats import format_of, outline, readable, rows_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs.uids import NoUidError
 from tamis.pipeline.planning.first_samples import mend
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
@@ -32,11 +35,6 @@ FILES = 8
 
 FIRST = ".0"
 """Behind the name of a list of pictures: the first of them."""
-
-CAPTION_WORDS = (
-    *("capt", "text", "title", "desc", "prompt", "alt", "sentence", "label", "convers", "messag"),
-)
-"""Pieces of the names that columns of captions have, the likelier first."""
 
 FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
 """Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
@@ -66,7 +64,7 @@ class Look:
         columns: the input's own.
         embeddings: keys of the job's input that name embeddings.
         captions: how many a sample has, as the job says it.
-        picture: the column of pictures, where the job has to name it.
+        named: what of a sample the job has to name -> its column; `none` for a uid that is none.
         caption: the column of captions, where only its name speaks for it.
         notes: on files that are passed over.
     """
@@ -79,7 +77,7 @@ class Look:
     columns: columns.Columns
     embeddings: dict[str, str]
     captions: Captions
-    picture: str | None = None
+    named: Mapping[str, str]
     caption: str | None = None
     notes: Sequence[str] = ()
 
@@ -125,12 +123,22 @@ def look(patterns: Sequence[str]) -> Look:
         if captions != "none" or look.pictures:
             looks.append(look)
     if not looks:
-        guessed = _by_name(patterns)
-        if guessed is None:
-            raise faults[0]
-        return guessed
+        likeliest = _by_name(patterns)
+        if likeliest is None:
+            raise _told(faults)
+        return likeliest
     best = looks[-1] if looks[-1].captions == "none" else looks[0]
     return replace(best, notes=[*best.notes, *unread]) if best.captions == "none" else best
+
+
+def _told(faults: Sequence[InputError]) -> InputError:
+    """The fault to mend first: that of pictures which a table names, or else that of the first look."""
+    missing = (
+        one
+        for one in faults
+        if isinstance(one, NoSampleError) and one.reason == Reason.MISSING_IMAGE
+    )
+    return next(missing, faults[0])
 
 
 def _by_name(patterns: Sequence[str]) -> Look | None:
@@ -144,44 +152,68 @@ def _by_name(patterns: Sequence[str]) -> Look | None:
     return None
 
 
-def likely(known: columns.Columns) -> list[str]:
-    """The columns whose names speak for captions, the likeliest first."""
-    words = {name: [w for w in CAPTION_WORDS if w in name.lower()] for name in known}
-    return sorted(
-        (name for name in known if words[name]),
-        key=lambda name: CAPTION_WORDS.index(words[name][0]),
-    )
-
-
 def _look_for(patterns: Sequence[str], captions: Captions, caption: str | None = None) -> Look:
-    named = {} if caption is None else {"text": (caption,)}
-    entry = Input(path=tuple(patterns), captions=captions, columns=named)
+    named = {} if caption is None else {"text": caption}
+    entry = Input(path=tuple(patterns), captions=captions, columns=_columns(named))
     files, notes = listed(entry)
-    first, rows = _first_rows(files)
-    picture = _picture(entry, first)
-    if picture is not None:
-        files = input_files(entry.model_copy(update={"columns": {**named, "image": (picture,)}}))
+    try:
+        first, rows = _first_rows(files)
+    except NoUidError:
+        named["uid"] = "none"
+        entry = entry.model_copy(update={"columns": _columns(named)})
+        first, rows = _first_rows(input_files(entry))
+    more = {} if (picture := _picture(entry, first)) is None else {"image": picture}
+    if (taken := outline(first).taken) and rows.num_rows:
+        more |= _guesses(files, first, rows, {**taken, **more})
+    if more:
+        named |= more
+        files = input_files(entry.model_copy(update={"columns": _columns(named)}))
         first, rows = _first_rows(files)
     samples = rows_of(files)
     if samples is None and len(files) == 1 and rows.num_rows < SAMPLES:
         samples = rows.num_rows  # all of them were looked at
-    estimate = sum(file.size for file in files) / max(1.0, first.size / max(1, rows.num_rows))
-    if rows.num_rows >= SAMPLES:
-        ends = [m["offset"] + m["size"] for row in rows["members"].to_pylist() for m in row or ()]
-        estimate = sum(file.size for file in files) / max(1.0, max(ends, default=1) / rows.num_rows)
     return Look(
         files,
         first,
         rows,
-        round(estimate) if samples is None else samples,
+        _estimate(files, first, rows) if samples is None else samples,
         samples is not None,
         format_of(first).columns(first),
         _embeddings(files),
         captions,
-        picture,
+        named,
         caption,
         notes,
     )
+
+
+def _columns(named: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {what: (name,) for what, name in named.items()}
+
+
+def _guesses(
+    files: Sequence[InputFile], first: InputFile, rows: pa.Table, taken: Mapping[str, str]
+) -> dict[str, str]:
+    """What further columns seem to hold that all of the files that are tried have: others would lose their samples."""
+    found = guessed(first, rows, format_of(first).columns(first), taken)
+    if found:
+        known = [format_of(file).columns(file) for file in files[:FILES]]
+        found = {
+            what: n for what, n in found.items() if all(n in names for names in known if names)
+        }
+    return found
+
+
+def _estimate(files: Sequence[InputFile], first: InputFile, rows: pa.Table) -> int:
+    """The number of samples, by the bytes that the first ones take."""
+    size = sum(file.size for file in files)
+    if rows.num_rows < SAMPLES:
+        each = first.size / max(1, rows.num_rows)
+    else:
+        ends = [m["offset"] + m["size"] for row in rows["members"].to_pylist() for m in row or ()]
+        each = max(ends, default=1) / rows.num_rows
+    count: int = round(size / max(1.0, each))
+    return count
 
 
 def _picture(entry: Input, first: InputFile) -> str | None:
@@ -200,9 +232,7 @@ def _picture(entry: Input, first: InputFile) -> str | None:
 
 def captions_in(look: Look, patterns: Sequence[str], name: str) -> str | None:
     """How many captions a sample has in the column, key or member ``name``; None where it holds none."""
-    named = {"text": (name,)}
-    if look.picture is not None:
-        named["image"] = (look.picture,)
+    named = _columns({**look.named, "text": name})
     unopened = IngestOptions(part_samples=SAMPLES, span=(0, 0))
     for captions in get_args(Captions)[:2]:
         entry = Input(path=tuple(patterns), captions=captions)

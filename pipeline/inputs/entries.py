@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tamis.pipeline.inputs import picture_paths
-from tamis.pipeline.inputs.folders import expanded
+from tamis.pipeline.inputs.folders import FOLDER, expanded
 from tamis.pipeline.inputs.formats import format_named, outline
 from tamis.pipeline.inputs.input_files import InputFile, Reading, resolve
 from tamis.pipeline.inputs.twice import once
@@ -137,6 +137,7 @@ def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | Non
 def _kinds(entry: Input, paths: Sequence[str], endings: Mapping[str, str]) -> list[str]:
     """The name of each file's format: the entry's, or that of the path's ending."""
     if entry.format != "auto":
+        _check_folders(entry, paths)
         return [by_word()[entry.format]] * len(paths)
     kinds = []
     for path in paths:
@@ -145,6 +146,16 @@ def _kinds(entry: Input, paths: Sequence[str], endings: Mapping[str, str]) -> li
             raise _unknown(entry, path, paths, endings)
         kinds.append(kind)
     return kinds
+
+
+def _check_folders(entry: Input, paths: Sequence[str]) -> None:
+    """Refuse a file where the job says that it is a directory of pictures."""
+    single = next((path for path in paths if not path.endswith(FOLDER)), None)
+    if FOLDER in format_named(by_word()[entry.format]).endings and single is not None:
+        raise JobError(
+            f"input `{entry.name}`: {redact(single)}: `format: {entry.format}` is for directories of pictures: name "
+            "the one that it lies in, or leave the format out"
+        )
 
 
 def _kind(path: str, endings: Mapping[str, str]) -> str | None:

@@ -21,7 +21,7 @@ from tamis.pipeline.inputs.passed_over import (
     ending_of,
     is_picture,
 )
-from tamis.pipeline.inputs.suffixes import CAPTION, META
+from tamis.pipeline.inputs.suffixes import ANY_PICTURE, CAPTION, META
 from tamis.pipeline.inputs.unread import advice, check_no_delta
 from tamis.pipeline.store import matching, storage
 from tamis.schemas.errors import InputError
@@ -101,13 +101,10 @@ class _Below:
 
     def of_pictures(self, own: Collection[str] = ()) -> list[str]:
         """The pictures, and the texts beside them; ``own`` are endings of further ones that the job names."""
-        endings = {f".{ending}" for ending in (CAPTION, META, *own)}
+        texts = {f".{ending}" for ending in (CAPTION, META, *own)}
+        pictures = [ending for ending in self.by_ending if ending[1:] in ANY_PICTURE]
         lone = {*alone(self.paths, JSON), *alone(self.paths, TEXT)}
-        return [
-            path
-            for path in self.paths
-            if is_picture(path) or (ending_of(path) in endings and path not in lone)
-        ]
+        return self.having(pictures) + [p for p in self.having(texts) if p not in lone]
 
     def having(self, endings: Collection[str]) -> list[str]:
         """The files with these endings."""
@@ -151,13 +148,13 @@ def _of_folder(
     why_no_list: Callable[[str], str | None],
     own: Collection[str],
 ) -> tuple[list[str], list[str]]:
-    pictures = any(map(is_picture, below.paths))
+    pictures = any(ending[1:] in ANY_PICTURE for ending in below.by_ending)
     whys: dict[str, str] = {}
     for number, level in enumerate(levels):
         if FOLDER in level and pictures:
             return [f"{below.base}/"], _beside_pictures(below, whys, own)
         named = [ending for ending in level if ending in below.by_ending and ending != JSON]
-        found = _without_sidecars(below.paths, named)
+        found = _without_sidecars(below, named)
         json = below.tables if JSON in level else []
         if found and (not pictures or (number == 0 and TAR in found) or len(levels) == 1):
             further = {e for later in levels[number + 1 :] for e in later} - {JSON, FOLDER}
@@ -202,14 +199,14 @@ def _first(below: _Below, endings: Collection[str]) -> list[str]:
     return [path for e in endings for path in below.having((e,))[:ASKED]]
 
 
-def _without_sidecars(paths: Sequence[str], endings: Sequence[str]) -> list[str]:
+def _without_sidecars(below: _Below, endings: Sequence[str]) -> list[str]:
     """The endings without those of which each file lies beside a tar of its name: that is the tar's own metadata."""
-    stems = {path[: -len(TAR)] for path in paths if ending_of(path) == TAR}
+    stems = {path[: -len(TAR)] for path in below.having((TAR,))}
     return [
         ending
         for ending in endings
         if ending == TAR
-        or not all(path[: -len(ending)] in stems for path in paths if ending_of(path) == ending)
+        or not all(path[: -len(ending)] in stems for path in below.having((ending,)))
     ]
 
 

@@ -256,6 +256,8 @@ def _why_missing(name: str, rest: str, left_out: dict[str, str]) -> str:
     if "[" in name and not _is_web(name) and storage.is_file(name):
         written = storage.redact(name).replace("[", "[[]")
         return f"matches nothing{rest}: a bracket stands for letters: a file of that very name is `{written}`"
+    if _is_glob(name) and name.endswith("/"):
+        return f"is no pattern of files{rest}: name the directory above, below which all pictures are read"
     if _is_glob(name) and storage.exists(name):
         return f"is there{rest}, but {IN_PATTERNS}"
     problem = "matches nothing" if _is_glob(name) else "is not there"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 DEPTH = 64
@@ -19,8 +20,14 @@ def loaded(text: str) -> Any:
     """
     try:
         value = json.loads(text)
+    except json.JSONDecodeError:
+        raise
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    except ValueError:  # Python reads no longer ones
+        raise ValueError(
+            f"it has a number of more than {sys.get_int_max_str_digits():,} digits: write it as text, in quotes"
+        ) from None
     if text.count("[") + text.count("{") > DEPTH and _is_deep(value):
         raise ValueError(_TOO_DEEP)
     return value

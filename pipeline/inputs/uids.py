@@ -14,6 +14,10 @@ _HEX = re.compile(r"[0-9a-fA-F]{32}")
 _DASHED = re.compile("-".join(f"[0-9a-fA-F]{{{digits}}}" for digits in (8, 4, 4, 4, 12)))
 
 
+class NoUidError(InputError):
+    """What an input has for uids are none."""
+
+
 def parse_uid(value: object) -> bytes | None:
     """The 16 bytes of a uid that the input has for a sample; None where it has none.
 
@@ -37,12 +41,12 @@ def own_uids(values: Iterable[object], place: str) -> list[bytes | None]:
     """``parse_uid`` of samples at a ``place``, in words.
 
     Raises:
-        InputError: as ``parse_uid``: other names would be replaced, and the result would name nobody's samples.
+        NoUidError: as ``parse_uid``: other names would be replaced, and the result would name nobody's samples.
     """
     try:
         return list(map(parse_uid, values))
     except ValueError as error:
-        raise InputError(
+        raise NoUidError(
             f"{place}: {error}: mend the column, or give the input `columns: {{uid: none}}` to have uids made"
         ) from None
 

@@ -27,6 +27,21 @@ HEAD_TYPE = pa.float32()
 COUNT_TYPE = pa.int32()
 
 
+class LackingError(JobError):
+    """Signals of a step have no origin in one ``entry`` of the input, of which ``first`` has the columns ``known``."""
+
+    def __init__(
+        self,
+        message: str,
+        entry: str,
+        names: tuple[str, ...],
+        first: InputFile,
+        known: columns.Columns,
+    ) -> None:
+        super().__init__(message)
+        self.entry, self.names, self.first, self.known = entry, names, first, known
+
+
 @dataclass(frozen=True)
 class Origins:
     """Origins by entry and signal, and types by signal, each the same for all entries."""
@@ -39,7 +54,7 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
     """The origins of all signals of a step.
 
     Raises:
-        JobError: a signal has no origin, or cannot be a column of the ledger.
+        JobError: a signal has no origin (LackingError), or cannot be a column of the ledger.
     """
     _check_names(step)
     by_entry: dict[str, dict[str, Origin]] = {}
@@ -50,6 +65,7 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
         if first.reading.captions == "none":
             available -= {"text"}
         by_entry[entry] = {}
+        faults: dict[str, JobError] = {}
         for name in step.computes:
             try:
                 origin = resolve(
@@ -62,12 +78,30 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
                     classifiers=step.classifier_files,
                 )
             except JobError as error:
-                damage = outline(first).damage
-                why = error if damage is None else f"{first.source} cannot be read: {damage}"
-                raise JobError(f"{step.name}: input `{entry}`: {why}") from None
+                faults[name] = error
+                continue
             by_entry[entry][name] = origin
             types[name][entry] = _type(step, entry, origin, known)
+        if faults:
+            raise _lacking(step, entry, faults, first, known)
     return Origins(by_entry, {name: _common(step, name, kinds) for name, kinds in types.items()})
+
+
+def _lacking(
+    step: StepModel,
+    entry: str,
+    faults: Mapping[str, JobError],
+    first: InputFile,
+    known: columns.Columns,
+) -> LackingError:
+    """The error of the first signal without origin; the others are named."""
+    name, *others = faults
+    damage = outline(first).damage
+    why = str(faults[name]) if damage is None else f"{first.source} cannot be read: {damage}"
+    also = f"; nor is there {', '.join(others)}" if others and damage is None else ""
+    return LackingError(
+        f"{step.name}: input `{entry}`: {why}{also}", entry, tuple(faults), first, known
+    )
 
 
 def lacking(files: Sequence[InputFile], column: str | None, kind: pa.DataType) -> list[InputFile]:

@@ -32,7 +32,8 @@ def _own() -> str:
 
 
 class Disk:
-    """This machine's disk, with the methods of fsspec's file systems that most commands need.
+    """This machine's disk, with the methods of fsspec's file systems that most commands need; what they tell of a
+    file has its ``status`` too.
 
     To import fsspec would take as long as many commands do; it has the other methods.
     """
@@ -108,7 +109,7 @@ def _info(path: str, status: os.stat_result) -> dict[str, Any]:
         kind = "directory"
     elif stat.S_ISREG(status.st_mode):
         kind = "file"
-    return {"name": path, "size": status.st_size, "type": kind}
+    return {"name": path, "size": status.st_size, "type": kind, "status": status}
 
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

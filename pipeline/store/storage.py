@@ -143,8 +143,10 @@ def file_of(fs: Any, info: dict[str, Any], base: str) -> File:
     """The file of fsspec's facts of it; ``relative`` to ``base``, which may be empty."""
     inner = str(info["name"])
     if fs is _DISK:
-        with local.translate_errors(inner):
-            status = os.stat(inner)
+        status = info["status"]
+        if info["type"] != "file":  # a link
+            with local.translate_errors(inner):
+                status = os.stat(inner)
         size, stamp, path = status.st_size, str(status.st_mtime_ns), inner
         touched = f"{status.st_ctime_ns} {status.st_ino}"
     else:
@@ -210,21 +212,21 @@ def _entries(path: str) -> list[dict[str, Any]]:
 
 def files_in(path: str) -> list[File]:
     """The files of a directory by name, without hidden ones; none if there is no directory."""
-    fs, base = filesystem(path)[0], absolute(path)
+    (fs, inner), base = filesystem(path), absolute(path)
     files: list[File] = []
     for info in _entries(path):
-        hidden = str(info["name"]).rpartition("/")[2].startswith(".")
-        if not hidden and _is_file(fs, info):
+        hidden = str(info["name"]).rpartition("/")[2].startswith(".") or info["name"] == inner
+        if not hidden and info["type"] == "file":
+            files.append(file_of(fs, info, base))
+        elif not hidden and _is_link_to_file(fs, info):
             with suppress(FileNotFoundError):  # removed since the listing
                 files.append(file_of(fs, info, base))
     return sorted(files, key=lambda file: file.relative)
 
 
-def _is_file(fs: Any, info: dict[str, Any]) -> bool:
-    """Whether an entry of a directory is a file, or a link to one."""
-    kind = info["type"]
+def _is_link_to_file(fs: Any, info: dict[str, Any]) -> bool:
     with local.translate_errors(info["name"]):
-        return bool(kind == "file" or (fs is _DISK and kind == "other" and fs.isfile(info["name"])))
+        return bool(fs is _DISK and info["type"] == "other" and fs.isfile(info["name"]))
 
 
 def folders_in(path: str) -> list[str]:

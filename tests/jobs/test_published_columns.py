@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.jobs.job_files.draft import fitted
+from tamis.pipeline.runs import plan
+from tamis.schemas.parse import parse_job
 from tests.jobs.test_odd_forms import said, sound
 
 COUNT = 3
@@ -86,6 +88,9 @@ def test_the_columns_of_published_sets(tmp_path: Path, name: str, ending: str) -
         assert f"{what} is {column}" in text.splitlines()[1]
     assert ("a guess by its name" in text) == (taken["text"] not in {"TEXT", "text", "caption"})
     assert sound(text) == (COUNT, COUNT)
+    assert plan.make(parse_job(text, "job")).inputs
+    scores = [name for name in columns if "similarity" in name.lower()]
+    assert [name for name in scores if f"signal: {name}, keep: 0.95" in text] == scores[:1]
 
 
 HEADLESS = {

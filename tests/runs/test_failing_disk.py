@@ -30,7 +30,7 @@ NUMBERS = (
     errno.ETIMEDOUT,
     errno.ENOMEM,
 )
-TRIED, PLACES = 25, 150
+TRIED, PLACES = 25, 100
 RESULT = ("ledger/", "ledger_index/", "shards/", "subset.npy", "manifest.json", "tables/")
 STEPS = """
   - signals: [words, entropy, score]

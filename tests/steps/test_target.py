@@ -139,7 +139,7 @@ def test_of_a_large_target_the_smallest_hashes_are_taken(tmp_path: Path) -> None
     assert values == pytest.approx(exact, abs=1e-3)
 
 
-@pytest.mark.parametrize("ending", ["txt", "parquet"])
+@pytest.mark.parametrize("ending", ["txt", "parquet", "csv"])
 def test_captions_are_embedded_by_the_jobs_encoder(tmp_path: Path, ending: str) -> None:
     samples = captioned().usual
     write_tar(tmp_path / "a.tar", samples)
@@ -147,6 +147,8 @@ def test_captions_are_embedded_by_the_jobs_encoder(tmp_path: Path, ending: str) 
     path = tmp_path / f"words.{ending}"
     if ending == "txt":
         path.write_text("\n".join(wanted) + "\n\n")
+    elif ending == "csv":
+        path.write_text("\n".join(["number,caption", *(f"1,{text}" for text in wanted)]))
     else:
         pq.write_table(pa.table({"caption": wanted}), path)
     steps = f"- embed: {{encoder: demo, batch_size: 8}}\n- target: {{path: {path}, keep: 0.5}}"
@@ -258,7 +260,7 @@ def test_a_moved_target_is_the_same_and_a_changed_one_is_not(tmp_path: Path) -> 
     ("settings", "error", "message"),
     [
         ("path: DIR/none.npy", InputError, "no file"),
-        ("path: DIR/nothing", JobError, "is no finished run, which has manifest.json, and no file"),
+        ("path: DIR/nothing", JobError, "is not there: a target is a finished run, which has"),
         ("path: DIR/a.txt, side: image", JobError, "`embed` has no model to embed them with"),
         ("path: DIR/wide.npy", InputError, "vectors of 2 numbers are compared with a target of 3"),
         ("path: DIR/zero.npy", InputError, "row 1 is zero or not finite"),

@@ -8,6 +8,7 @@ begins among the bytes of all is its offset, so that a folder is read as any oth
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
@@ -70,9 +71,10 @@ def _owned(
     taken: Sequence[tuple[str, str, storage.File]],
 ) -> Iterator[tuple[str, str, storage.File, str | None]]:
     """(stem, ending, file, picture) of each file: of one that goes on from a picture's name the picture and its stem,
-    unless the picture has such a file already.
+    unless the picture has such a file already that is no other picture's too.
     """
     pictures = {one.relative for _, suffix, one in taken if suffix.lower() in ANY_PICTURE}
+    alike = Counter(split_name(picture)[0] for picture in pictures)
     plain = {(stem, suffix.lower()) for stem, suffix, _ in taken}
     used: set[tuple[str, str]] = set()
     for stem, suffix, one in taken:
@@ -81,7 +83,7 @@ def _owned(
             yield stem, suffix, one, None
             continue
         home = split_name(picture)[0]
-        if (home, suffix.lower()) in plain:
+        if (home, suffix.lower()) in plain and alike[home] == 1:
             yield stem, suffix, one, None
             continue
         used.add((picture, suffix.lower()))

@@ -65,8 +65,15 @@ def _samples(
     for number, picture in enumerate(pictures or [None]):
         key = files[0].stem if picture is None or not number else picture.file.relative
         sample = Group(key, 0, suffixes)
-        mine = {None, None if picture is None else picture.file.relative}
-        shared = [place for place in others if picture is None or place.picture in mine]
-        for place in [picture, *shared] if picture is not None else shared:
+        for place in others if picture is None else [picture, *_texts(picture, others)]:
             sample.add(place.suffix, read[place.file.relative])
         yield sample
+
+
+def _texts(picture: Place, others: Sequence[Place]) -> Iterator[Place]:
+    """What belongs to a picture: what goes on from its whole name, and what all of its stem share beside that."""
+    own = {place.suffix for place in others if place.picture == picture.file.relative}
+    for place in others:
+        shared = place.picture is None and place.suffix not in own
+        if shared or place.picture == picture.file.relative:
+            yield place

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import BinaryIO
 
 from tamis.pipeline.inputs.json_files import BLANK, MARK
-from tamis.pipeline.inputs.table.json_faults import first_key, next_object
+from tamis.pipeline.inputs.table.json_faults import Known, first_key, next_object
 from tamis.pipeline.inputs.table.records import Record
 from tamis.pipeline.store import storage
 
@@ -29,7 +29,8 @@ damaged may have no end.
 def values(stream: BinaryIO, limit: int) -> Iterator[Record]:
     """The values of a JSON list, without the commas between them. What does not belong to it is a record of its own.
 
-    A value in which something is open that nothing closes ends before the next object that begins as it does.
+    A value in which something is open that nothing closes ends before the next object that begins as it does. Only the
+    end of the file tells whether a bracket is open or the value long: then its bytes are read again from there.
     """
     reader, held, place, depth = _Reader(stream), _Held(limit), 0, 0
     while True:
@@ -41,9 +42,13 @@ def values(stream: BinaryIO, limit: int) -> Iterator[Record]:
                 continue
             held.add(piece[start:at], place + start)
             start = at
-            if (rest := held.behind_damage(ended=ends)) is not None:
-                place, depth = place + at - len(rest), 1
-                reader.give_back(rest, piece[at:])
+            if held.ends_before(ended=ends, left_open=depth > 1 and not piece):
+                rest = held.rest()
+                place, depth = held.end, 1
+                if rest is None:
+                    reader.go_to(place)
+                else:
+                    reader.give_back(rest, piece[at:])
                 yield from held.ended()
                 break
             if ends:
@@ -90,6 +95,12 @@ class _Reader:
         self._pieces.extendleft(piece for piece in reversed(pieces) if piece)
         self._quoted = self._escaped = False
 
+    def go_to(self, place: int) -> None:
+        """Go on at a place of the file, with no string open before it."""
+        self._stream.seek(place)
+        self._pieces.clear()
+        self._quoted = self._escaped = False
+
     def marks(self, piece: bytes) -> Iterator[int]:
         """The places in a piece of brackets and commas outside strings; take all of them, or give bytes back."""
         at = int(self._escaped and bool(piece))
@@ -109,15 +120,17 @@ class _Held:
 
     Attributes:
         size: so far.
+        end: of the value in the file, where ``ends_before`` says so.
         look: the size at which it is looked at for damage.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit, self._begin, self._key = limit, 0, b""
+        self._known, self._believed, self._first = Known(), math.inf, min(FIRST_LOOK, limit // 2)
         self._empty()
 
     def _empty(self) -> None:
-        self._data, self.size, self.look = bytearray(), 0, float(FIRST_LOOK)
+        self._data, self.size, self.end, self.look = bytearray(), 0, 0, float(self._first)
 
     def add(self, data: bytes, place: int) -> None:
         """So many bytes more, which stand at ``place`` of the file; blanks before a value are none of it."""
@@ -128,26 +141,43 @@ class _Held:
         if len(self._data) <= self._limit:
             self._data += data
 
-    def behind_damage(self, *, ended: bool) -> bytes | None:
-        """The bytes from the comma on behind which the next object begins, where the value is damaged: they are none
-        of it any more. None where it is sound, so far, or none begins in it.
+    def ends_before(self, *, ended: bool, left_open: bool) -> bool:
+        """Whether the value is damaged, and ends before the comma behind which the next object begins.
+
+        Args:
+            ended: no byte of it follows.
+            left_open: it has ended with the file, and a bracket in it is open.
         """
-        if len(self._data) < self.size:  # not all of it is here
-            self.look = math.inf
-        if (not ended and self.size < self.look) or self.look == math.inf:
-            return None
-        self.look = 2 * self.size
+        if not ended and self.size < self.look:
+            return False
+        whole = len(self._data) == self.size
+        self.look = 2 * self.size if whole else math.inf
+        left_open = left_open or (whole and not ended and self.size >= self._believed)
+        if not whole and not left_open:
+            return False
         data = bytes(self._data)
         self._key = first_key(data) or self._key
-        cut = next_object(data, self._key, ended=ended)
+        ended = ended and whole
+        cut = next_object(data, self._key, self._known, ended=ended, left_open=left_open)
         if cut is None:
-            return None
+            return False
+        self.end = self._begin + cut
+        if left_open:
+            # Each makes it likelier of the next: else all of a file would be read again for each.
+            self._believed = max(self._first, min(self._believed, self._limit) / 2)
+        return True
+
+    def rest(self) -> bytes | None:
+        """The bytes behind ``end``, which are none of the value any more; None where not all of them are here."""
+        cut = self.end - self._begin
+        rest = bytes(self._data[cut:]) if len(self._data) == self.size else None
         self._data, self.size = self._data[:cut], cut
-        return data[cut:]
+        return rest
 
     def ended(self) -> Iterator[Record]:
         """The record of these bytes; none of blanks alone."""
         data, size = bytes(self._data), self.size
+        self._known.learn(data)
         self._empty()
         if size:
             yield Record(self._begin, size, data if size <= self._limit else None)

@@ -18,6 +18,7 @@ from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section, fault
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.inputs.table import headers
+from tamis.pipeline.inputs.table.json_faults import RETURNS
 from tamis.pipeline.inputs.table.records import lines
 from tamis.pipeline.inputs.table.rows import Table, damaged, rows
 from tamis.pipeline.inputs.table.syntax import (
@@ -36,11 +37,8 @@ from tamis.pipeline.inputs.unread import advice
 from tamis.pipeline.store import storage
 from tamis.schemas.ledger import Reason
 
-FIRST_BYTES = 8
-"""Bytes by which other formats are known."""
-
 START_BYTES = 1 << 10
-"""Bytes in which the first one that is no blank is looked for."""
+"""Bytes in which the first one that is no blank is looked for, and by which other formats are known."""
 
 TAKEN = ("text", "url", "uid", "key", "width", "height", "sha256")
 
@@ -49,7 +47,7 @@ class TextTable(Format):
     """A row is a record. ``image_offset`` is its first byte, ``group_row`` its length; ``meta`` has its fields."""
 
     values_in_table = True
-    version = 2
+    version = 3
 
     @abstractmethod
     def syntax(self, file: InputFile) -> Syntax:
@@ -193,6 +191,25 @@ class TextTable(Format):
         return f"row {read['file_row']:,}" if "file_row" in read else None
 
 
+def _check_lines(start: bytes) -> None:
+    """Refuse a file whose lines have the ends of old Macs: it would be one row.
+
+    Raises:
+        ValueError: says how to write others.
+    """
+    if b"\n" not in start and b"\r" in start[:-1] and b"\0" not in start and _is_text(start):
+        raise ValueError(RETURNS)
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether these are bytes of UTF-8, of which the last character may be cut."""
+    try:
+        start.decode()
+    except UnicodeDecodeError as error:
+        return error.start >= len(start) - 3
+    return True
+
+
 def _available(file: InputFile, syntax: Syntax, rows: Sequence[Fields]) -> list[str]:
     """The columns of some first rows, fields inside fields too, and what the job names of lists: `images.0`."""
     known = dict.fromkeys(syntax.kinds(rows)) | dict.fromkeys(partitions.captions(file))
@@ -217,7 +234,10 @@ class JsonLinesTable(TextTable):
         """By the first byte that is no blank."""
         with opened(file.path) as stream:
             start = stream.read(START_BYTES)
-        return JsonList() if is_list(start) else JsonLines()
+        if is_list(start):
+            return JsonList()
+        _check_lines(start)
+        return JsonLines()
 
 
 class CsvTable(TextTable):
@@ -239,9 +259,10 @@ class CsvTable(TextTable):
     def syntax(self, file: InputFile) -> Csv:
         """As the header has it; an empty file has no columns."""
         with opened(file.path) as stream:
-            start = stream.read(FIRST_BYTES)
+            start = stream.read(START_BYTES)
             stream.seek(0)
             header = next(lines(stream, LIMIT), None)
+        _check_lines(start)
         if header is None:
             return Csv((), ",")
         if header.data is None and (what := named(start)) is not None:

@@ -27,16 +27,22 @@ from tamis.schemas.ledger import Reason
 
 
 class _Hashing:
-    """A stream whose bytes are counted and hashed as they are read."""
+    """A stream whose bytes are counted and hashed as they are read, each once."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self.size, self._digest = stream, 0, hashlib.sha256()
+        self._stream, self._at, self.size, self._digest = stream, 0, 0, hashlib.sha256()
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
-        self._digest.update(data)
-        self.size += len(data)
+        self._digest.update(memoryview(data)[self.size - self._at :])
+        self._at += len(data)
+        self.size = max(self.size, self._at)
         return data
+
+    def seek(self, place: int) -> int:
+        """Go back to what has been read."""
+        self._at = self._stream.seek(place)
+        return self._at
 
     @property
     def sha256(self) -> bytes:

@@ -150,6 +150,8 @@ class Csv:
         if text.startswith("sep="):
             raise ValueError("its first line, sep=, is for Excel alone: remove it (sed -i 1d)")
         delimiter = max(delimiters, key=text.count)
+        if text.startswith("#") and not text.count(delimiter):
+            raise ValueError("its first line is a remark: remove it (sed -i 1d)")
         cells_ = _names(text, delimiter)
         spaced = len(cells_) > 1 and all(cell.startswith(" ") for cell in cells_[1:])
         names = tuple(name.strip() for name in _cells(text, delimiter, spaced=spaced))
@@ -158,7 +160,9 @@ class Csv:
             raise ValueError(known or "the header is no line of names")
         twice = [name for name in names if name and names.count(name) > 1]
         if twice:
-            raise ValueError(f"the header has more than one column `{twice[0]}`")
+            raise ValueError(
+                f"the header has more than one column `{twice[0]}`: give one another name"
+            )
         return cls(names, delimiter, spaced)
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
@@ -178,8 +182,11 @@ class Csv:
         """Column -> cell; an empty one is None."""
         found = _cells(decoded(data), self.delimiter, spaced=self.spaced)
         if len(found) != len(self.names):
-            more = len(found) > len(self.names)
-            mend = f": a cell with {self.delimiter!r} in it stands in quotes" if more else ""
+            mend = ""
+            if len(found) > len(self.names):
+                mend = f": a cell with {self.delimiter!r} in it stands in quotes"
+                if not any(found[len(self.names) :]):
+                    mend = f": it ends in {self.delimiter!r}: give the header a name for that cell, or take it away"
             raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}{mend}")
         cells_of = zip(self.names, found, strict=True)
         return {name: cell or None for name, cell in cells_of if name}

@@ -36,7 +36,8 @@ def _cells(path: str, column: str | None, shown: str) -> Iterator[list[str]]:
         name = name or (find_column("text", names) if column is None else None)
         if name is None:
             raise InputError(
-                f"{shown} has no column `{column or 'text'}`; it has {', '.join(names)}"
+                f"{shown} has no column `{column or 'text'}`; it has {', '.join(names)}: call that of the captions so, "
+                "or give a text file (.txt) of one caption a line"
             )
         return [name]
 

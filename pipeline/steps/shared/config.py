@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from tamis.schemas.errors import JobError
 
-CAPTIONS = (".txt", ".parquet")
-"""Endings of files of captions that samples are compared with."""
+CAPTIONS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".parq")
+"""Endings of files of captions that samples are compared with: text of one a line, and the tables that are read."""
 VECTORS = (".npy", ".npz")
 """Endings of files of vectors, likewise."""
 

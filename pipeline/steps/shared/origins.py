@@ -23,6 +23,7 @@ from tamis.pipeline.steps.shared import other_runs
 from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.steps.shared.config import CAPTIONS, VECTORS
 from tamis.pipeline.steps.shared.other_runs import check_sha256, reading, unchanged
+from tamis.pipeline.steps.shared.other_targets import why_none
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
@@ -114,15 +115,14 @@ def origin(
     shown = f"{step}: {named}"
     _check_kind(step, shown, kind, side, query)
     if kind == "run" and side != "both" and not storage.exists(storage.join(absolute, MANIFEST)):
-        raise JobError(
-            f"{shown} is no finished run, which has manifest.json, and no file: a file ends in .npy, .npz, .txt or "
-            ".parquet"
-        )
+        raise JobError(f"{shown}{why_none(path)}")
     reads_text = kind == "captions"
     identity = _text_encoder(shown, embed) if reads_text else None
     made_by = str(embedding_in(absolute, embed, shown).name) if kind == "run" else None
     hashed = storage.join(absolute, MANIFEST) if kind == "run" else absolute
     storage.stat(hashed)
+    if reads_text and next((some for some in captions(absolute, None) if some), None) is None:
+        raise InputError(f"{shown} has no captions: give at least one")
     return Origin(
         kind,
         hash_file(hashed)[1].hex(),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from typing import cast
 
+from tamis.pipeline.inputs import unread
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
@@ -23,6 +24,7 @@ def lines(path: str, shown: str) -> Iterator[tuple[int, str]]:
                 if line.strip():
                     yield number, line.strip()
     except UnicodeDecodeError as error:
+        mend = unread.advice(path) or "a text file of one entry a line is wanted"
         raise InputError(
-            f"{shown}: not UTF-8 ({error.reason} at byte {error.start}): a text file of one entry a line is wanted"
+            f"{shown}: not UTF-8 ({error.reason} at byte {error.start}): {mend}"
         ) from None

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.caption_names import likely
+from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.plugins.packages import installed
 from tamis.pipeline.signals import origins, plugin_files, text_classifier
 from tamis.pipeline.signals.heads import Head
-from tamis.pipeline.signals.registry import Origin
+from tamis.pipeline.signals.origins import LackingError
+from tamis.pipeline.signals.registry import SIGNALS, Origin
 from tamis.pipeline.steps.shared.over_embedding import embedding_named
 from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.steps.signals.files import (
@@ -24,6 +27,7 @@ from tamis.pipeline.steps.signals.files import (
     sha256_of,
     stored_classifier,
 )
+from tamis.pipeline.steps.signals.mends import mend
 from tamis.pipeline.steps.signals.tasks import Computed, Killed, decide, values
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks import product
@@ -36,6 +40,7 @@ from tamis.pipeline.tasks.task import CULPRITS
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.resources import Claimed
+from tamis.schemas.yaml12 import flow
 
 
 class Signals(Step):
@@ -48,7 +53,7 @@ class Signals(Step):
             embedding_named(job, config.embedding, config.name) if config.over_vectors else None
         )
         self.mixed = sorted({name for read in config.reads.values() for name in read})
-        self.steps = job.steps
+        self.steps, self.inputs = job.steps, job.input
 
     def needs(self) -> Sequence[Product]:
         """The embedding, where a head reads it, and the signals that heads take."""
@@ -64,7 +69,10 @@ class Signals(Step):
 
         A file that the run has known may be gone: its values are stored, or its task says so.
         """
-        origins.find(self.config, inputs)
+        try:
+            origins.find(self.config, inputs)
+        except LackingError as error:
+            raise self._with_mend(error) from None
         gone = {path for path in self.config.digests if sha256_of(path, known=True) is None}
         for name, path in self.config.heads.items():
             if path not in gone:
@@ -76,6 +84,19 @@ class Signals(Step):
             if path not in gone:  # one without a digest cannot be read, which is said
                 classifier = stored_classifier(path, self.config.digests.get(path, ""))
                 classifier.check(self.config.labels.get(name))
+
+    def _with_mend(self, error: LackingError) -> JobError:
+        """The error with what mends it: settings; of an input without captions that which names their column."""
+        number, entry = next((n, e) for n, e in enumerate(self.inputs) if e.name == error.entry)
+        if _needs_text(error.names) and (refused := outline(error.first).refused) is not None:
+            found = likely(name for name, kind in error.known.items() if kind == columns.TEXT)
+            said = f": --set 'input.{number}.columns={{text: {flow(found[0])}}}'" if found else ""
+            return JobError(f"{refused}{said}")
+        if not error.known or outline(error.first).damage is not None:
+            return error
+        settings = mend(self.config, self.steps, error.names, error.known)
+        fits = f"`tamis init --input '{storage.redact(entry.path[0])}'` writes a job that fits"
+        return JobError(f"{error}: {settings or fits}")
 
     def _check_head(self, name: str, head: Head, inputs: Sequence[InputFile]) -> None:
         """A head takes the numbers of signals that the job says."""
@@ -174,3 +195,7 @@ class Signals(Step):
             return self.config.plugins[origin.name].identity
         assert origin.signal is not None, "an origin is one of the six"
         return {"signal": origin.signal.identity()}
+
+
+def _needs_text(names: Sequence[str]) -> bool:
+    return any("text" in SIGNALS[name].reads for name in names if name in SIGNALS)

@@ -43,7 +43,8 @@ class Target(Chooser, EarlyHeads):
     path: str = Field(
         examples=["runs/birds"],
         description="the target: a finished run, for what it kept; vectors (`.npy`, or `X.npz#MEMBER`), a row each; or "
-        "captions, a `.txt` of one a line or a `.parquet`, which the job's encoder embeds. Not what you will test with",
+        "captions, a `.txt` of one a line or a table (parquet, CSV, JSON), which the job's encoder embeds. Not what "
+        "you will test with",
     )
     query: str | None = Field(
         None,
