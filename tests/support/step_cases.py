@@ -227,7 +227,9 @@ def over_embeddings(step: str) -> Case:
 CASES: Mapping[str, Case] = {
     "signals": Case("- signals: [words, entropy, quality]", captioned, decides=False),
     "counts": Case(
-        "- counts: [caption_count, url_count, domain_count, boilerplate]", embedded, decides=False
+        "- counts: [caption_count, url_count, domain_count, boilerplate, odd_size, odd_aspect]",
+        embedded,
+        decides=False,
     ),
     "rules": Case("- signals: [words]\n- rules: {words: {min: 3}}", captioned),
     "exclude": Case("- exclude: {list: LIST, on: url}", embedded),

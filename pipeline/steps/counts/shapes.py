@@ -1,0 +1,95 @@
+"""Sizes and aspect ratios that are odd against the pool: the tasks of `counts` that find them.
+
+A part sends a row for each of its different values, of which there are 1,024 at most between a number and its double.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.algorithms import oddness as odd
+from tamis.pipeline.steps.counts.config import ODD_ASPECT, ODD_SIZE
+from tamis.pipeline.tasks.task import TaskIo
+
+LEAST = 0.01
+"""An interquartile range is at least this share of the lower quartile, or this much in a ratio's logarithm."""
+
+Usual = Mapping[str, tuple[float, float]]
+"""What is odd -> the quartiles of the pool."""
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Arguments of ``count`` and ``usual``."""
+
+    names: Sequence[str]
+
+
+def count(io: TaskIo[Counting]) -> Iterator[pa.Table]:
+    """(name, value, count) of one part: each different value of its living samples."""
+    tables = []
+    for name, measured in _measured(io, io.args.names).items():
+        different, counts = np.unique(measured[~np.isnan(measured)], return_counts=True)
+        tables.append(_table(name, different, counts))
+    yield pa.concat_tables(tables)
+
+
+def _table(name: str, different: odd.Values, counts: npt.NDArray[np.int64]) -> pa.Table:
+    names = pa.array([name] * len(different), pa.string())
+    return pa.table({"name": names, "value": different, "count": counts})
+
+
+def _measured(io: TaskIo[Any], names: Sequence[str]) -> dict[str, odd.Values]:
+    """For each name the value of every living sample, in steps; NaN where a side is unknown or 0."""
+    table = io.read("ingest", ["width", "height"]).take(pa.array(io.living_rows()))
+    width, height = (
+        table[side].cast(pa.float64()).fill_null(0.0).to_numpy() for side in ("width", "height")
+    )
+    known = (width > 0) & (height > 0)
+    width, height = np.where(known, width, 1.0), np.where(known, height, 1.0)
+    values = {ODD_SIZE: np.sqrt(width * height), ODD_ASPECT: width / height}
+    return {name: np.where(known, odd.stepped(values[name]), np.nan) for name in names}
+
+
+def usual(io: TaskIo[Counting]) -> Iterator[pa.Table]:
+    """(name, low, high): the quartiles over the whole pool; no row where no sample has a value."""
+    counts = {name: Counter[float]() for name in io.args.names}
+    for table in io.stream("shapes"):
+        columns = (table[name].to_pylist() for name in ("name", "value", "count"))
+        for name, value, samples in zip(*columns, strict=True):
+            counts[name][value] += samples
+    found = []
+    for name, of_values in counts.items():
+        if of_values:
+            values = sorted(of_values)
+            samples = np.array([of_values[value] for value in values], np.int64)
+            found.append((name, *odd.quartiles(np.array(values), samples)))
+    names, low, high = zip(*found, strict=True) if found else ((), (), ())
+    numbers = {"low": pa.array(low, pa.float64()), "high": pa.array(high, pa.float64())}
+    yield pa.table({"name": pa.array(names, pa.string()), **numbers})
+
+
+def known(table: pa.Table) -> Usual:
+    """The quartiles that ``usual`` found."""
+    rows = table.to_pylist()
+    return {row["name"]: (row["low"], row["high"]) for row in rows}
+
+
+def oddness(io: TaskIo[Any], names: Sequence[str], quartiles: Usual) -> dict[str, pa.Array]:
+    """For each name how odd each living sample of a part is; null where its sides are unknown."""
+    found = {}
+    for name, measured in _measured(io, names).items():
+        low, high = quartiles.get(name, (1.0, 1.0))  # without quartiles no sample has a value
+        if name == ODD_ASPECT:
+            away = odd.distance(np.log(measured), np.log(low), np.log(high), LEAST)
+        else:
+            away = odd.distance(measured, low, high, LEAST * low)
+        found[name] = pa.array(away, mask=np.isnan(measured))
+    return found
