@@ -5,6 +5,7 @@ A part sends a row for each of its different values, of which there are 1,024 at
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,8 +89,14 @@ def oddness(io: TaskIo[Any], names: Sequence[str], quartiles: Usual) -> dict[str
     for name, measured in _measured(io, names).items():
         low, high = quartiles.get(name, (1.0, 1.0))  # without quartiles no sample has a value
         if name == ODD_ASPECT:
-            away = odd.distance(np.log(measured), np.log(low), np.log(high), LEAST)
+            away = odd.distance(_logs(measured), math.log(low), math.log(high), LEAST)
         else:
             away = odd.distance(measured, low, high, LEAST * low)
         found[name] = pa.array(away, mask=np.isnan(measured))
     return found
+
+
+def _logs(values: odd.Values) -> odd.Values:
+    """Natural logarithms by libm: NumPy's own may differ by the processor in the last bit."""
+    different, place = np.unique(values, return_inverse=True)
+    return np.array([math.log(value) for value in different.tolist()])[place]
