@@ -1,13 +1,17 @@
-"""The files that signals read: one that is gone, and one of which nothing can be said."""
+"""The files that signals read: one that is gone, one of which nothing can be said, heads that do not fit."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipeline.steps.signals.files import sha256_of
-from tamis.schemas.errors import StorageError
+from tamis.schemas.errors import JobError, StorageError
+from tests.support.running import Sample, make_plan, picture, write_tar
 
 
 def test_a_file_that_cannot_be_read_counts_as_gone_only_where_it_is_known(tmp_path: Path) -> None:
@@ -17,3 +21,56 @@ def test_a_file_that_cannot_be_read_counts_as_gone_only_where_it_is_known(tmp_pa
         sha256_of(below, known=False)
     assert sha256_of(below, known=True) is None
     assert sha256_of(str(tmp_path / "gone.npz"), known=False) is None
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"weight": np.ones((1, 300)), "bias": np.zeros(1)},
+        {"weight": np.ones((1, 900)), "bias": np.zeros(1), "joint": np.ones(1)},
+        {"image": np.ones((8, 300)), "text": np.ones((8, 300))},
+    ],
+)
+def test_a_head_for_another_encoder_is_refused_before_anything_is_embedded(
+    tmp_path: Path, arrays: dict[str, np.ndarray]
+) -> None:
+    np.savez(tmp_path / "head.npz", **arrays)
+    tar = write_tar(tmp_path / "a.tar", [Sample("a", picture(1), "a caption", {})])
+    steps = f"""
+  - embed: {{encoder: demo}}
+  - signals: {{names: [good], heads: {{good: {tmp_path}/head.npz}}}}"""
+    with pytest.raises(
+        JobError, match=r"head\.npz takes vectors of 300 numbers, and `embed` makes 256"
+    ):
+        make_plan(tmp_path / "run", tar, steps)
+
+
+def given(tmp_path: Path, sides: list[list[str]]) -> list[dict[str, str]]:
+    """Entries with vectors of these sides."""
+    entries = []
+    for number, of in enumerate(sides):
+        pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / f"{number}.parquet")
+        entry = {"name": f"n{number}", "path": str(tmp_path / f"{number}.parquet")}
+        for side in of:
+            np.save(tmp_path / f"{number}-{side}.npy", np.eye(2, 6, dtype=np.float16))
+            entry[f"{side}_embeddings"] = str(tmp_path / f"{number}-{side}.npy")
+        entries.append(entry)
+    return entries
+
+
+OF_PAIRS = """
+  - embed: {{encoder: precomputed}}
+  - signals: {{names: [fit], heads: {{fit: {path}/pair.npz}}}}"""
+
+
+def test_a_head_of_pairs_is_refused_where_no_captions_are_embedded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "pair.npz", image=np.eye(6), text=np.eye(6))
+    entries = given(tmp_path, [["image"], ["image"]])
+    with pytest.raises(JobError, match="captions too, and `embed` embeds pictures alone"):
+        make_plan(tmp_path / "run", "", OF_PAIRS.format(path=tmp_path), input=entries)
+
+
+def test_a_head_of_pairs_is_taken_where_some_captions_are_embedded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "pair.npz", image=np.eye(6), text=np.eye(6))
+    entries = given(tmp_path, [["image"], ["image", "text"]])
+    assert make_plan(tmp_path / "run", "", OF_PAIRS.format(path=tmp_path), input=entries)

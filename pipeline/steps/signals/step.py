@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tamis.pipeline import encoders
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.plugins.packages import installed
 from tamis.pipeline.signals import origins, plugin_files, text_classifier
 from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.registry import Origin
-from tamis.pipeline.steps.shared.over_embedding import embedding_named
+from tamis.pipeline.steps.shared.over_embedding import embedding_named, embeds_captions
 from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.steps.signals.files import (
     read_head_file,
@@ -42,13 +43,12 @@ class Signals(Step):
     """``values``: a table for each part. Only where a sample ended the process that computed them, a ``verdict``."""
 
     def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name = config, config.name
+        self.config, self.name, self.job = config, config.name, job
         self.max_pixels = job.limits.max_pixels
         self.embedding = (
             embedding_named(job, config.embedding, config.name) if config.over_vectors else None
         )
         self.mixed = sorted({name for read in config.reads.values() for name in read})
-        self.steps = job.steps
 
     def needs(self) -> Sequence[Product]:
         """The embedding, where a head reads it, and the signals that heads take."""
@@ -78,9 +78,10 @@ class Signals(Step):
                 classifier.check(self.config.labels.get(name))
 
     def _check_head(self, name: str, head: Head, inputs: Sequence[InputFile]) -> None:
-        """A head takes the numbers of signals that the job says."""
+        """A head takes the numbers of signals that the job says, or the vectors that the encoder makes."""
         read = self.config.reads.get(name)
         if read is None:
+            self._check_vectors(name, head)
             return
         if head.takes_text or head.dim != len(read):
             takes = "pictures and captions" if head.takes_text else f"{head.dim} numbers"
@@ -88,8 +89,24 @@ class Signals(Step):
                 f"{self.name}: reads: {name}: the head takes {takes}, and {len(read)} signals are named"
             )
         for signal in read:
-            if signal in origins.text_signals(self.steps, inputs):
+            if signal in origins.text_signals(self.job.steps, inputs):
                 raise JobError(f"{self.name}: reads: {name}: {signal} is text: name numbers")
+
+    def _check_vectors(self, name: str, head: Head) -> None:
+        """A head over an embedding fits it, as far as the encoder tells before anything is embedded."""
+        embed = next(one for one in self.job.embeds if one.makes_embedding == self.embedding)
+        shown = f"{self.name}: {name}: the head {storage.redact(self.config.heads[name])}"
+        dim = encoders.describe(embed.spec, embed.precision).dim
+        if dim is not None and dim != head.dim:
+            raise JobError(
+                f"{shown} takes vectors of {head.dim:,} numbers, and `{embed.name}` makes {dim:,}: give the one that "
+                "was made for this encoder"
+            )
+        if head.takes_text and not embeds_captions(self.job, embed, somewhere=True):
+            raise JobError(
+                f"{shown} takes the vectors of captions too, and `{embed.name}` embeds pictures alone: give a head of "
+                "pictures, or an encoder of both"
+            )
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """A task a part, whose arguments hold the signals' origins in its input entry."""
