@@ -32,16 +32,15 @@ def embedding_named(job: Job, wanted: str | None, step: str) -> str:
     return str(names[0])
 
 
-def embeds_captions(job: Job, embed: Any, *, somewhere: bool = False) -> bool:
-    """Whether a step that embeds, by its settings, makes vectors of captions too; ``somewhere``: of some input."""
+def embeds_captions(job: Job, embed: Any) -> bool:
+    """Whether a step that embeds, by its settings, makes vectors of captions too."""
     if not job.has_captions:
         return False
     if embed.takes_embeddings:
-        enough = any if somewhere else all
         if embed.taken_embedding:
             given = (entry.embeddings.get(embed.taken_embedding) for entry in job.input)
-            return enough(one is not None and one.text is not None for one in given)
-        return enough(entry.features or entry.text_embeddings for entry in job.input)
+            return all(one is not None and one.text is not None for one in given)
+        return all(entry.features or entry.text_embeddings for entry in job.input)
     return encoders.describe(embed.spec, embed.precision).has_text
 
 

@@ -102,10 +102,10 @@ class Signals(Step):
                 f"{shown} takes vectors of {head.dim:,} numbers, and `{embed.name}` makes {dim:,}: give the one that "
                 "was made for this encoder"
             )
-        if head.takes_text and not embeds_captions(self.job, embed, somewhere=True):
+        if head.takes_text and not embeds_captions(self.job, embed):
             raise JobError(
-                f"{shown} takes the vectors of captions too, and `{embed.name}` embeds pictures alone: give a head of "
-                "pictures, or an encoder of both"
+                f"{shown} takes the vectors of captions too, and `{embed.name}` does not make them of every input: "
+                "give a head of pictures, or captions' vectors too"
             )
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
