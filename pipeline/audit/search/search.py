@@ -7,7 +7,6 @@ the clusters lack.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -72,8 +71,9 @@ class Asked:
             if count is not None and not (isinstance(count, Integral) and count >= 1):
                 raise JobError(f"{option} {count!r}: is a whole number, 1 or more")
         for option, cosine in (("--above", self.above), ("--dedup", self.dedup)):
-            if cosine is not None and (not isinstance(cosine, Real) or math.isnan(cosine)):
-                raise JobError(f"{option} {cosine}: is no cosine: give a number from -1 to 1")
+            if cosine is None or (isinstance(cosine, Real) and -1 <= cosine <= 1):
+                continue
+            raise JobError(f"{option} {cosine}: is no cosine: give a number from -1 to 1")
         if self.dedup is not None and not 0 < self.dedup < 1:
             raise JobError(f"--dedup {self.dedup:g}: is a cosine between 0 and 1, such as .94")
         if not (self.where is None or isinstance(self.where, str)):
