@@ -113,7 +113,8 @@ def check_chain(steps: Sequence[Step]) -> None:
             if need not in makers:
                 known = sorted(made.name for made in makers if made.kind is need.kind)
                 later = next((other.name for other in steps if need in other.makes()), None)
-                mend = (nearest(need.name, known) if known else "") or _way(need)
+                mend = nearest(need.name, known)
+                mend += "" if mend.endswith("?") else _way(need)
                 if later not in {None, step.name}:
                     mend = f": `{later}` makes it, which stands below: move {step.name} below it{step.spared(need)}"
                 raise JobError(f"{step.name}: no {need.kind} `{need.name}` at this point{mend}")
