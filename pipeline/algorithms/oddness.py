@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 DROPPED_BITS = 42
 """Of the 52 binary digits behind the first: steps are between a 1,024th and a 2,048th of the value."""
@@ -21,7 +22,7 @@ def stepped(values: Values) -> Values:
     return (bits << np.uint64(DROPPED_BITS)).view(np.float64)
 
 
-def quartiles(values: Values, counts: npt.NDArray[np.int64]) -> tuple[float, float]:
+def quartiles(values: Values, counts: Counts) -> tuple[float, float]:
     """The least values that a quarter and three quarters of the samples do not exceed.
 
     Args:
@@ -32,6 +33,14 @@ def quartiles(values: Values, counts: npt.NDArray[np.int64]) -> tuple[float, flo
     total = int(reached[-1])
     low, high = np.searchsorted(reached, [-(-total // 4), -(-3 * total // 4)])
     return float(values[low]), float(values[high])
+
+
+def added_up(values: Values, counts: Counts) -> tuple[Values, Counts]:
+    """The different ones of n values, ascending, and the sum of the counts of each, both (m,)."""
+    different, place = np.unique(values, return_inverse=True)
+    sums = np.zeros(len(different), np.int64)
+    np.add.at(sums, place, counts)
+    return different, sums
 
 
 def distance(values: Values, low: float, high: float, least: float) -> Values:

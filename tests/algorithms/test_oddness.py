@@ -22,6 +22,17 @@ def test_quartiles_are_values_that_a_quarter_and_three_do_not_exceed(values: lis
     assert oddness.quartiles(different, counts) == expected
 
 
+@given(st.lists(VALUES, min_size=1, max_size=5))
+def test_parts_add_up_to_the_whole_in_any_order(parts: list[list[int]]) -> None:
+    counted = [np.unique(np.array(part, np.float64), return_counts=True) for part in parts]
+    every = np.array([value for part in parts for value in part], np.float64)
+    expected = np.unique(every, return_counts=True)
+    for order in (counted, counted[::-1]):
+        joined = (np.concatenate(arrays) for arrays in zip(*order, strict=True))
+        found = oddness.added_up(*joined)
+        assert [array.tolist() for array in found] == [array.tolist() for array in expected]
+
+
 @given(st.lists(st.floats(1e-9, 1e12), min_size=1))
 def test_a_step_is_less_than_a_thousandth_below(values: list[float]) -> None:
     exact = np.array(values)

@@ -289,23 +289,25 @@ def fails(ask: Ask) -> Iterator[Line]:
 
 
 def trusted(ask: Ask) -> Iterator[Line]:
-    """Heads of 500 trusted pairs: of other sets, and of the pool itself where captions are exchanged."""
+    """Heads of 500 trusted pairs: of other sets, and of the pool itself where captions are exchanged.
+
+    They are fitted beside the pool alone: what is held out would be told apart from the trusted as well.
+    """
     show, rows = ask.show.set_aside()
     good = ask.run(Case("good", "good", rows, rows, kept=True))
     for name, share in (("clean", 0.0), ("noisy", NOISE)):
-        case = show.case(f"{name}-trusted", share)
-        case = case._replace(pool=case.name)
-        pool = ask.run(case)
+        told = show.exchanged(share)
+        pool = ask.run(Case(f"{name}-pool", f"{name}-pool", show.pool, told, kept=True))
         sources = {"other": ["--trusted", str(good)]}
-        if (
-            share
-        ):  # of captions that are all right, those that were looked at are no better than others
+        # Of captions that are all right, those that were looked at are no better than others.
+        if share:
             sources["own"] = ["--where", "checked = 1", "--by", "set"]
         heads = []
-        for (source, told), kind in product(sources.items(), ("pair", "classifier")):
+        for (source, trust), kind in product(sources.items(), ("pair", "classifier")):
             heads.append(pool.parent / f"{name}-heads" / f"{kind}-{source}.safetensors")
-            tamis("fit", "head", str(pool), *told, "--kind", kind, "--as", str(heads[-1]))
-        scored = ask.run(case._replace(name=f"{name}-scored", heads=tuple(heads)))
+            tamis("fit", "head", str(pool), *trust, "--kind", kind, "--as", str(heads[-1]))
+        case = show.case(f"{name}-scored", share)
+        scored = ask.run(case._replace(pool=case.name, heads=tuple(heads)))
         against = ["random", "similarity", *(path.stem for path in heads)]
         yield from _beside(name, ask.evaluate(scored, "0.1,0.3", ",".join(against)), RANDOM)
 

@@ -10,6 +10,7 @@ import pytest
 
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.steps.counts import shapes
 from tests.support.running import ledger, make_plan, run_here
 from tests.support.tables import table
 
@@ -49,8 +50,10 @@ def run_over(folder: Path, cuts: list[int], part_samples: int) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In several files, parts and ranges."""
-    return run_over(tmp_path_factory.mktemp("odd"), [0, 31, 64], 10)
+    """In several files, parts and ranges, whose counts are added up in several turns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "HELD_ROWS", 7)
+        return run_over(tmp_path_factory.mktemp("odd"), [0, 31, 64], 10)
 
 
 def stepped(value: float) -> float:

@@ -6,7 +6,6 @@ A part sends a row for each of its different values, of which there are 1,024 at
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms import oddness as odd
 from tamis.pipeline.steps.counts.config import ODD_ASPECT, ODD_SIZE
+from tamis.pipeline.steps.shared.passes import batches
 from tamis.pipeline.tasks.task import TaskIo
 
 LEAST = 0.01
 """An interquartile range is at least this share of the lower quartile, or this much in a ratio's logarithm."""
+
+HELD_ROWS = 1 << 18
+"""Rows of parts that are added together at once."""
+
+_SHAPES = pa.schema([("name", pa.string()), ("value", pa.float64()), ("count", pa.int64())])
 
 Usual = Mapping[str, tuple[float, float]]
 """What is odd -> the quartiles of the pool."""
@@ -43,8 +49,7 @@ def count(io: TaskIo[Counting]) -> Iterator[pa.Table]:
 
 
 def _table(name: str, different: odd.Values, counts: npt.NDArray[np.int64]) -> pa.Table:
-    names = pa.array([name] * len(different), pa.string())
-    return pa.table({"name": names, "value": different, "count": counts})
+    return pa.table([pa.array([name] * len(different)), different, counts], _SHAPES)
 
 
 def _measured(io: TaskIo[Any], names: Sequence[str]) -> dict[str, odd.Values]:
@@ -61,17 +66,14 @@ def _measured(io: TaskIo[Any], names: Sequence[str]) -> dict[str, odd.Values]:
 
 def usual(io: TaskIo[Counting]) -> Iterator[pa.Table]:
     """(name, low, high): the quartiles over the whole pool; no row where no sample has a value."""
-    counts = {name: Counter[float]() for name in io.args.names}
-    for table in io.stream("shapes"):
-        columns = (table[name].to_pylist() for name in ("name", "value", "count"))
-        for name, value, samples in zip(*columns, strict=True):
-            counts[name][value] += samples
-    found = []
-    for name, of_values in counts.items():
-        if of_values:
-            values = sorted(of_values)
-            samples = np.array([of_values[value] for value in values], np.int64)
-            found.append((name, *odd.quartiles(np.array(values), samples)))
+    held = {name: (np.zeros(0), np.zeros(0, np.int64)) for name in io.args.names}
+    for table in batches(io, "shapes", HELD_ROWS):
+        for name, before in held.items():
+            own = table.filter(pc.equal(table["name"], name))
+            more = (own[column].to_numpy() for column in ("value", "count"))
+            both = (np.concatenate(pair) for pair in zip(before, more, strict=True))
+            held[name] = odd.added_up(*both)
+    found = [(name, *odd.quartiles(*counted)) for name, counted in held.items() if len(counted[0])]
     names, low, high = zip(*found, strict=True) if found else ((), (), ())
     numbers = {"low": pa.array(low, pa.float64()), "high": pa.array(high, pa.float64())}
     yield pa.table({"name": pa.array(names, pa.string()), **numbers})
