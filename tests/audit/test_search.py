@@ -371,7 +371,7 @@ def test_a_query_from_an_address_is_shown_without_its_secret(embedding: Embeddin
         ({"above": 1.5}, "--above 1.5: is no cosine: give a number from -1 to 1"),
         ({"above": -float("inf")}, "--above -inf: is no cosine"),
         ({"dedup": -0.5}, "--dedup -0.5: is a cosine between 0 and 1"),
-        ({"dedup": float("nan")}, "--dedup nan: is no cosine"),
+        ({"dedup": float("nan")}, "--dedup nan: is a cosine between 0 and 1"),
         ({"where": 3}, "--where 3: is no condition"),
         ({"side": "both"}, "--side both: is one of image, text"),
         ({"among": "some"}, "--among some: is one of kept, dropped, all"),
