@@ -10,7 +10,10 @@ def nearest(word: str, known: Sequence[str], most: int | None = None) -> str:
     """The end of an error about ``word``: ``; did you mean `x`?`` if a known word is close, else all known words.
 
     ``most``: of known words that data give, and that may be any number: so many are named, the others counted.
+    Empty where none is known.
     """
+    if not known:
+        return ""
     matches = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if matches:
         return f"; did you mean `{matches[0]}`?"

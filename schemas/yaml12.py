@@ -120,7 +120,7 @@ def dump(value: Any) -> str:
 def flow(value: Any) -> str:
     """A value on one line, as it may stand in a list or a map."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {flow(inner)}' for key, inner in value.items())}}}"
+        return f"{{{', '.join(f'{_key(key)}: {flow(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(flow, value))}]"
     if isinstance(value, str) and _is_plain(value):
@@ -128,6 +128,10 @@ def flow(value: Any) -> str:
     if isinstance(value, str) and not value.isprintable():
         return quoted(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def _key(text: str) -> str:
+    return flow(text) if re.fullmatch(r"[\w.-]+", text) else quoted(text)
 
 
 def quoted(text: str) -> str:

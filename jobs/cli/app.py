@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tamis.jobs.cli.app import cluster, compare, evaluate, explore, fit, init, start
+from tamis.jobs.cli import cluster, compare, evaluate, explore, fit, init, start
 from tamis.jobs.cli.grouped_help import GroupedCommands
 from tamis.jobs.cli.options import (
     ACCEPT,

@@ -27,7 +27,9 @@ def search(  # noqa: PLR0913, PLR0917 - one argument an option
         str | None,
         typer.Option(metavar="RUN", help="A finished run: samples like those that it kept."),
     ] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="Most samples to show.")] = 20,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="Most samples to show; 20 by default.")
+    ] = None,
     above: Annotated[
         float | None,
         typer.Option(metavar="COSINE", help="Count all of this cosine or more, exactly."),

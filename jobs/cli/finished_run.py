@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tamis.jobs.cli.app import start
+from tamis.jobs.cli import start
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.store import finished, storage

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.evaluate.fit_head import Request, card_path, fit_head, write
+from tamis.pipeline.evaluate.pairs import embedding_of
 from tamis.pipeline.evaluate.trusted import Marked
+from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError
 from tamis.schemas.head_card import Area, Extreme, HeadCard, Kind
 
@@ -46,6 +49,8 @@ def fit_and_show(pool: str, output: str, asked: Asked, json: bool) -> None:
         raise JobError("--kind mix and --signals belong together: --kind mix --signals words,blur")
     run = opened(pool)
     other = None if asked.trusted is None else opened(asked.trusted)
+    if other is not None and other.root == run.root:
+        other, asked = None, replace(asked, where="kept")
     request = Request(
         Marked(other, asked.where), asked.kind, asked.by, names, asked.most, asked.seed
     )
@@ -55,6 +60,9 @@ def fit_and_show(pool: str, output: str, asked: Asked, json: bool) -> None:
         display.echo(display.as_json(fitted.card.model_dump()))
         return
     _show(fitted.card, output, written)
+    steps = [step for step in run.steps if step.makes_embedding]
+    for line in _steps(fitted.card, output, embedding_of(run), several=len(steps) > 1):
+        display.echo(line)
 
 
 def _show(card: HeadCard, output: str, written: str) -> None:
@@ -78,12 +86,21 @@ def _show(card: HeadCard, output: str, written: str) -> None:
         out.print(line)
     for warning in card.warnings:
         out.print(f"note: {display.plain(warning)}")
+    out.print(f"{output} ({written} says what it was made from)")
+
+
+def _steps(card: HeadCard, output: str, embed: Any, *, several: bool) -> Iterator[str]:
+    """The lines of a job that score by the head; ``embed`` is the step whose vectors it reads, one of ``several``."""
     name = os.path.basename(output).partition(".")[0]
-    after = "these signals" if card.signals else "`embed`"
-    reads = f", reads: {{{name}: [{', '.join(card.signals)}]}}" if card.signals else ""
-    out.print(f"{output} ({written} says what it was made from); in a job, after {after}:")
-    out.print(f"  - signals: {{names: [{name}], heads: {{{name}: {output}}}{reads}}}")
-    out.print(f"  - score: {{signal: {name}, keep: 0.3}}")
+    settings: dict[str, Any] = {"names": [name], "heads": {name: output}}
+    if card.signals:
+        settings["reads"] = {name: list(card.signals)}
+    elif several:
+        settings["embedding"] = embed.makes_embedding
+    yield f"in a job, after {'these signals' if card.signals else f'`{embed.name}`'}:"
+    for step in ({"signals": settings}, {"score": {"signal": name, "keep": 0.3}}):
+        [(kind, written)] = step.items()
+        yield f"  - {kind}: {yaml12.flow(written)}"
 
 
 def _areas(card: HeadCard) -> Iterator[tuple[str, Area]]:

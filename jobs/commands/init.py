@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from tamis.jobs.cli.init import load
+from tamis.jobs.job_files import load
 from tamis.jobs.job_files.template import template
 from tamis.jobs.terminal import display
 from tamis.pipeline.store import storage

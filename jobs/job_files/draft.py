@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.jobs.cli.init import first_look
+from tamis.jobs.job_files import first_look
 from tamis.jobs.job_files.first_look import Look
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tamis.jobs.cli.init import load
+from tamis.jobs.job_files import load
 from tamis.schemas import yaml12
 from tamis.schemas.errors import BugError
 from tamis.schemas.job import Input, Job

@@ -254,7 +254,7 @@ class Run:
             TamisError: the run has no embeddings, or the query cannot be encoded.
             TypeError: no option has such a name.
         """
-        from tamis.jobs.library.finished_run import search as searches
+        from tamis.jobs.library import search as searches
 
         return searches.table(self._run, searches.request(text, options))
 
@@ -268,7 +268,7 @@ class Run:
                 ``output`` holds another run.
             TypeError: as ``search``.
         """
-        from tamis.jobs.library.finished_run import search as searches
+        from tamis.jobs.library import search as searches
 
         folder = path_of(output, "output")
         searches.write(self._run, searches.request(text, options), folder)

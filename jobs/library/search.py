@@ -32,8 +32,8 @@ class SearchOptions(TypedDict, total=False):
     """The model behind embeddings that came with the input."""
     embedding: str | None
     """Which embedding, where the job has several."""
-    n: int
-    """Rows of the answer, at most."""
+    n: int | None
+    """Rows of the answer, at most; 20 by default."""
     above: float | None
     """Count all samples of this cosine or more."""
     side: Side

@@ -8,6 +8,7 @@ thing: what else does, alone, is measured beside it on the same held-out pairs.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -119,10 +120,12 @@ def card_path(path: str) -> str:
     """The path of the card of a head at ``path``.
 
     Raises:
-        JobError: the name does not end as such files do.
+        JobError: the name does not end as such files do, or there is nothing before that.
     """
     if not path.endswith(ENDING):
         raise JobError(f"--as {path}: a fitted head is a safetensors file: let it end in {ENDING}")
+    if posixpath.basename(path).startswith("."):
+        raise JobError(f"--as {path}: the file's name is the signal's: write good{ENDING}, say")
     return f"{storage.absolute(path).removesuffix(ENDING)}.json"
 
 

@@ -90,6 +90,16 @@ def check(steps: Sequence[Step], inputs: Sequence[InputFile]) -> None:
     check_chain(steps)
 
 
+def _way(need: Product) -> str:
+    """The end of a message about a need that no step of the job makes."""
+    if need.kind is not Kind.SIGNAL:
+        return ""
+    return (
+        f": put a step above it that makes it, `signals: [{need.name}]` if it is built in or a column of the input, "
+        "else `counts`, or `embed` for the likeness of picture and caption"
+    )
+
+
 def check_chain(steps: Sequence[Step]) -> None:
     """Check that an earlier step makes every column and embedding that a step reads.
 
@@ -103,7 +113,8 @@ def check_chain(steps: Sequence[Step]) -> None:
             if need not in makers:
                 known = sorted(made.name for made in makers if made.kind is need.kind)
                 later = next((other.name for other in steps if need in other.makes()), None)
-                mend = nearest(need.name, known) if known else ""
+                mend = nearest(need.name, known)
+                mend += "" if mend.endswith("?") else _way(need)
                 if later not in {None, step.name}:
                     mend = f": `{later}` makes it, which stands below: move {step.name} below it{step.spared(need)}"
                 raise JobError(f"{step.name}: no {need.kind} `{need.name}` at this point{mend}")

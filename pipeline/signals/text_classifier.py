@@ -14,6 +14,9 @@ EXTRA = "signals"
 
 _PREFIX = "__label__"
 
+SHOWN = 8
+"""Labels that a message names, at most: a model of languages has thousands."""
+
 
 def type_of(label: str | None) -> pa.DataType:
     """Of the values: a probability with ``label``, else a label."""
@@ -62,9 +65,8 @@ class TextClassifier:
             ModelError: it is not among those that it gives.
         """
         if label is not None and self.labels and label not in self.labels:
-            known = ", ".join(self.labels[:8])
             raise ModelError(
-                f"classifier {self._name} has no label `{label}`{nearest(label, self.labels)}; it has {known}"
+                f"classifier {self._name} has no label `{label}`{nearest(label, self.labels, SHOWN)}"
             )
 
     def values(self, captions: Sequence[str | None], label: str | None) -> pa.Array:

@@ -35,7 +35,7 @@ WANTED = "wanted"
 WHOLES = frozenset(
     {"brackets", "budgets", "ceiling", "centroids", "clusters", "columns", "components", "cut"}
     | {"cuts", "frequent", "heads", "list", "queries", "range", "ratio", "recall", "references"}
-    | {"search", "target", "uids"}
+    | {"search", "target", "uids", "usual"}
 )
 """Labels of tasks over everything, which name their files for people."""
 

@@ -248,7 +248,7 @@ def test_what_cannot_be_exported_is_said_in_one_line(
     (tmp_path / "full/x").touch()
     with pytest.raises(JobError, match="holds something: name an empty folder"):
         export(run, "csv", str(tmp_path / "full"), "kept", None)
-    with pytest.raises(JobError, match="is no layout"):
+    with pytest.raises(JobError, match=r"is no layout; did you mean `clip-retrieval`\?$"):
         export(run, "clip_retrieval", str(tmp_path / "out"), "kept", None)
     entry = write_input(tmp_path / "in", blobs([5], [1.0], dim=4), 1)
     steps = "- signals: [words]\n- rules: {words: {min: 2}}\n- write"

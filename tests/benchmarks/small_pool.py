@@ -13,6 +13,7 @@ their keys, of which each seed takes 80%; the test pairs are the showcase's. A q
     students     whether students with a bag of words order the choices alike
     pixels       whether one does that looks at pictures, seven times as slow
     fails        shuffled captions, a pool of duplicates, and a scorer that is noise
+    trusted      whether filter networks that 500 trusted pairs make choose better than lots, beside the scorer
 
 ``OUT/CASE`` is a run, ``OUT/CASE.json`` its last evaluation; tables are printed. The same
 showcase and options give the same tables.
@@ -23,6 +24,8 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,9 +51,12 @@ input:
       outlines: {{image: {folder}/outlines.npy}}
 output: {output}
 steps:
-  - signals: [set, noise]
+  - signals: [set, noise, checked]
   - embed: {{encoder: precomputed}}
   - embed: {{name: outlines, encoder: "precomputed:outlines", as: outlines}}
+"""
+
+CHOICES = """\
   - semantic_duplicates: {{embedding: embed, clusters: auto, epsilon: {epsilon}, which_to_keep: {which}}}
   - score: {{name: similarity, signal: {score}, keep: 0.5}}
   - density: {{embedding: embed, clusters: auto, keep: 0.4}}
@@ -67,6 +73,12 @@ KEPT = {
 WIDE = 0.3
 """Epsilon at which more than a third of the pool are duplicates of others, so that the choice among them matters."""
 
+HEADS = "  - signals: {{name: heads, embedding: embed, names: [{names}], heads: {{{paths}}}}}\n"
+BY_HEAD = "  - score: {{name: {name}, signal: {name}, keep: 0.5}}\n"
+
+TRUSTED = 500
+"""Pairs that a person can look through in an hour."""
+
 COPIES = 10
 """Times that each pair stands in the pool of duplicates."""
 
@@ -79,7 +91,7 @@ class Case(NamedTuple):
     """A pool, and the job that is done over it.
 
     ``pool``: its name. ``rows``: of the showcase's pairs, those held out last; ``captions``: the row whose caption each
-    of them has.
+    of them has. ``heads``: files by which pairs are scored. ``kept``: all pairs are, and nothing chooses.
     """
 
     name: str
@@ -89,6 +101,8 @@ class Case(NamedTuple):
     which: str = "random"
     epsilon: float = 0.03
     score: str = "clip_similarity"
+    heads: tuple[Path, ...] = ()
+    kept: bool = False
 
 
 class Line(NamedTuple):
@@ -110,13 +124,21 @@ class Showcase:
         self._key = np.array(self._table["key"].to_pylist())
         self.set = np.array(self._table["set"].to_pylist())
         held = np.isin(self.set, HELD)
-        self.held = np.flatnonzero(held)
-        self.pool = self.drawn(np.flatnonzero(~held), pairs, "pool")
+        self.held, self._others = np.flatnonzero(held), np.flatnonzero(~held)
+        self.pool = self.drawn(self._others, pairs, "pool")
 
     def drawn(self, rows: Ints, count: int, purpose: str) -> Ints:
         """So many of some rows, by a hash of their keys, which is also their order."""
         hashes = [xxhash.xxh3_64_intdigest(f"{purpose} {self._key[row]}".encode()) for row in rows]
         return rows[np.argsort(np.array(hashes, np.uint64), kind="stable")[:count]]
+
+    def set_aside(self) -> tuple[Showcase, Ints]:
+        """The same with a pool without one set in eight, by a hash of its name, and trusted pairs of these sets."""
+        sets = self.set[self._others]
+        aside = np.array([xxhash.xxh3_64_intdigest(f"aside {of}".encode()) % 8 == 0 for of in sets])
+        other = copy(self)
+        other.pool = self.drawn(self._others[~aside], len(self.pool), "pool")
+        return other, self.drawn(self._others[aside], TRUSTED, "trusted")
 
     def exchanged(self, share: float) -> Ints:
         """The row whose caption each row of the pool has, where a share of them pass captions on in a ring."""
@@ -142,11 +164,23 @@ class Showcase:
         captions = self._table["text"].take(pa.array(case.captions))
         table = taken.set_column(taken.column_names.index("text"), "text", captions)
         noise = [xxhash.xxh3_64_intdigest(f"noise {name}".encode()) / 2**64 for name in uid]
-        table = table.append_column("uid", pa.array(uid)).append_column("noise", pa.array(noise))
+        right = case.rows[(case.rows == case.captions) & ~np.isin(case.rows, self.held)]
+        checked = np.isin(case.rows, self.drawn(right, TRUSTED, "checked")).astype(np.int8)
+        for column, values in (("uid", uid), ("noise", noise), ("checked", checked)):
+            table = table.append_column(column, pa.array(values))
         pq.write_table(table, folder / "pairs.parquet", row_group_size=5_000)
         for name, vectors in self._vectors.items():
             rows = case.captions if name == "text" else case.rows
             np.save(folder / f"{name}.npy", vectors[rows])
+
+
+def by_heads(files: Sequence[Path]) -> str:
+    """The steps that score all pairs by some heads, each named as its file; only then any falls."""
+    if not files:
+        return ""
+    paths = ", ".join(f"{file.stem}: {file}" for file in files)
+    scores = [BY_HEAD.format(name=file.stem) for file in files]
+    return HEADS.format(names=", ".join(file.stem for file in files), paths=paths) + "".join(scores)
 
 
 class Ask:
@@ -167,7 +201,8 @@ class Ask:
             shutil.copytree(other, output)
         job = self._out / f"{case.name}.yaml"
         how = {"epsilon": case.epsilon, "which": KEPT[case.which], "score": case.score}
-        job.write_text(JOB.format(folder=folder, output=output, **how))
+        choices = "" if case.kept else CHOICES.format(**how)
+        job.write_text(JOB.format(folder=folder, output=output) + by_heads(case.heads) + choices)
         tamis("run", str(job), "--local", "--progress", "none")
         return output
 
@@ -253,6 +288,30 @@ def fails(ask: Ask) -> Iterator[Line]:
         yield from _beside(case.name, found, RANDOM)
 
 
+def trusted(ask: Ask) -> Iterator[Line]:
+    """Heads of 500 trusted pairs: of other sets, and of the pool itself where captions are exchanged.
+
+    They are fitted beside the pool alone: what is held out would be told apart from the trusted as well.
+    """
+    show, rows = ask.show.set_aside()
+    good = ask.run(Case("good", "good", rows, rows, kept=True))
+    for name, share in (("clean", 0.0), ("noisy", NOISE)):
+        told = show.exchanged(share)
+        pool = ask.run(Case(f"{name}-pool", f"{name}-pool", show.pool, told, kept=True))
+        sources = {"other": ["--trusted", str(good)]}
+        # Of captions that are all right, those that were looked at are no better than others.
+        if share:
+            sources["own"] = ["--where", "checked = 1", "--by", "set"]
+        heads = []
+        for (source, trust), kind in product(sources.items(), ("pair", "classifier")):
+            heads.append(pool.parent / f"{name}-heads" / f"{kind}-{source}.safetensors")
+            tamis("fit", "head", str(pool), *trust, "--kind", kind, "--as", str(heads[-1]))
+        case = show.case(f"{name}-scored", share)
+        scored = ask.run(case._replace(pool=case.name, heads=tuple(heads)))
+        against = ["random", "similarity", *(path.stem for path in heads)]
+        yield from _beside(name, ask.evaluate(scored, "0.1,0.3", ",".join(against)), RANDOM)
+
+
 QUESTIONS: dict[str, Callable[[Ask], Iterator[Line]]] = {
     "which": which,
     "which-noisy": which_noisy,
@@ -260,6 +319,7 @@ QUESTIONS: dict[str, Callable[[Ask], Iterator[Line]]] = {
     "students": students,
     "pixels": pixels,
     "fails": fails,
+    "trusted": trusted,
 }
 
 

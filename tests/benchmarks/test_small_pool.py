@@ -31,8 +31,19 @@ def picture(row: int) -> bytes:
 
 @pytest.fixture
 def show(tmp_path: Path) -> Path:
-    """What a showcase of two held-out sets leaves: each picture and its caption have nearly the same vector."""
-    sets = ["mine"] * POOL + [HELD[0]] * TESTED + [HELD[1]] * TESTED
+    """What a showcase of two held-out sets leaves."""
+    return left_by_showcase(tmp_path, ["mine"] * POOL)
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """One whose pool has two sets, of which `mine` is set aside for trusted pairs."""
+    return left_by_showcase(tmp_path, ["mine"] * POOL + ["theirs"] * 2 * POOL)
+
+
+def left_by_showcase(tmp_path: Path, pool: list[str]) -> Path:
+    """Pairs of a pool's sets and two held-out ones: each picture and its caption have nearly the same vector."""
+    sets = pool + [HELD[0]] * TESTED + [HELD[1]] * TESTED
     draw, n = np.random.default_rng(0), len(sets)
     columns = {
         "key": [f"k{row}" for row in range(n)],
@@ -96,6 +107,38 @@ def test_a_question_is_answered_by_the_commands(
     found = {tuple(line.removeprefix("| ").split(" | ")[:2]) for line in lines}
     for case in ("shuffled", "copies", "noise"):
         assert {(case, name) for name in ("random", "deduplicated", "score", "full")} <= found
+
+
+@pytest.mark.slow
+def test_filter_networks_of_trusted_pairs_are_compared(
+    wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(small_pool, "tamis", inside)
+    options = ["--pairs", str(2 * POOL), "--seeds", "2", "--steps", "5"]
+    small_pool.main([str(wide), str(tmp_path / "out"), "trusted", *options])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    found = Counter(tuple(line.removeprefix("| ").split(" | ")[:2]) for line in lines[1:])
+    other = ["random", "density", "similarity", "pair-other", "classifier-other"]
+    own = ["pair-own", "classifier-own"]
+    assert found == Counter(
+        {("clean", name): 2 for name in other} | {("noisy", name): 2 for name in other + own}
+    )
+
+
+def test_trusted_pairs_are_of_sets_that_the_pool_lacks(wide: Path) -> None:
+    made, rows = Showcase(wide / "in", 2 * POOL).set_aside()
+    assert {*made.set[rows].tolist()} == {"mine"}
+    assert {*made.set[made.pool].tolist()} == {"theirs"}
+    assert (len(rows), len(made.pool)) == (POOL, 2 * POOL)
+
+
+def test_what_was_checked_has_its_own_caption(show: Path, tmp_path: Path) -> None:
+    made = Showcase(show / "in", POOL)
+    table = written(made, tmp_path / "noisy", made.case("noisy", 0.4))
+    plain = pq.read_table(show / "in/pairs.parquet")
+    told = dict(zip(plain["key"].to_pylist(), plain["text"].to_pylist(), strict=True))
+    right = [row["checked"] for row in table.to_pylist() if row["text"] == told[row["key"]]]
+    assert sum(table["checked"].to_pylist()) == sum(right) == POOL - 48
 
 
 @pytest.mark.slow

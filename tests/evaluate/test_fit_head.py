@@ -311,8 +311,54 @@ def test_it_is_stored_applied_explained_and_asked_what_if(
 
 
 @pytest.mark.parametrize(
+    ("name", "options", "second"),
+    [
+        ("good", ["--kind", "pair"], ""),
+        (
+            "007",
+            ["--kind", "pair"],
+            "\n  - embed: {name: second, encoder: precomputed, as: second}",
+        ),
+        ("a, b: c", ["--kind", "mix", "--signals", "worth"], ""),
+    ],
+)
+def test_the_steps_that_it_prints_are_a_job_for_that_pool(
+    entry: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    options: list[str],
+    second: str,
+) -> None:
+    steps = STEPS.replace("- write", "- rules: {verdict: {in: [good]}}\n  - write")
+    steps = steps.replace("precomputed}", "precomputed}" + second)
+    run_here(make_plan(tmp_path / "run", "", steps, input=[entry]))
+    head = str(tmp_path / f"{name}.safetensors")
+    with pytest.raises(SystemExit):
+        main(["fit", "head", str(tmp_path / "run"), *GOOD, *options, "--as", head])
+    printed = capsys.readouterr().out.splitlines()[-2:]
+    job = f"{steps.replace('- signals: [', '- signals: {name: own, names: [', 1)}"
+    job = job.replace("worth]", "worth]}").replace("- write", "") + "\n".join(printed)
+    run_here(make_plan(tmp_path / "scored", "", job, input=[entry]))
+    assert sum(row["kept"] for row in ledger(tmp_path / "scored")) == round(0.3 * COUNT / 3)
+
+
+def test_a_run_may_trust_what_it_has_kept_itself(
+    trusted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    for number, which in enumerate((["--trusted", str(trusted)], ["--where", "kept"])):
+        head = str(tmp_path / f"{number}.safetensors")
+        told.append(fit(capsys, str(trusted), *which, "--kind", "pair", "--as", head))
+    assert told[0] == told[1]
+    assert told[0]["trusted"] is None
+    assert not any("different runs" in warning for warning in told[0]["warnings"])
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--as", "heads/.safetensors"], "the file's name is the signal's: write good.safetensors"),
         (["--as", "good.npz"], "--as good.npz: a fitted head is a safetensors file"),
         ([], "say what is trusted, one of the two"),
         (["--where", "kept", "--kind", "mix"], "--kind mix and --signals belong together"),

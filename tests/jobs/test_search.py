@@ -141,6 +141,10 @@ def test_a_page_escapes_what_it_shows(capsys: pytest.CaptureFixture[str], folder
         (["--like-run", "@run", "--probes", "2"], "--like-run compares all vectors"),
         (["--vector", "@query.npy", "--as", "@new", "--html", "x"], "are two answers"),
         (["--vector", "@query.npy", "--as", "@new", "--where", "kept"], "--where has no step"),
+        (
+            ["--vector", "@query.npy", "--as", "@new", "-n", "3", "--above", "0.1"],
+            "--as: -n and --above both say how many: leave one of them out",
+        ),
         (["--vector", "@query.npy", "--as", "@run"], "a finished run is there already"),
         (["--vector", "@query.npy", "--as", ""], "--as is empty: name a new directory"),
         (["--vector", "@query.npy", "--as", "@words.txt"], "is a file: name a new directory"),

@@ -40,6 +40,7 @@ def test_a_text_comes_back() -> None:
             for line in (f"a: {written}", f"{{a: {written}, b: 1}}", f"a: [{written}, x]"):
                 found = yaml12.load(line)["a"]
                 assert found in (text, [text, "x"]), (text, line)
+        assert yaml12.load(f"a: {yaml12.flow({text: 1})}")["a"] == {text: 1}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def test_another_model_or_label_computes_again(tmp_path: Path, tar: Path) -> Non
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("labels: {toxic: rued}", "has no label `rued`; did you mean `rude`.*it has kind, rude"),
+        ("labels: {toxic: rued}", "has no label `rued`; did you mean `rude`"),
+        ("labels: {toxic: 5ab}", "has no label `5ab`; known: kind, rude$"),
         ("labels: {words: rude}", "labels: `words`: is a signal of `classifiers`"),
         ("lists: {toxic: a.txt}", "`toxic` stands twice among heads, lists, classifiers and"),
         ("", r"rules: toxic is text, which `min` and `max` cannot bound"),

@@ -169,6 +169,8 @@ def test_rules_over_real_captions_against_the_raw_tar(
         ("  - signals: [words]\n  - rules: {words: {min: 5, max: 4}}", "min 5 is above max 4"),
         ("  - signals: [words]\n  - rules: {word: {min: 5}}", "rules: no signal `word` .*`words`"),
         ("  - rules: {words: {min: 5}}\n  - signals: [words]", "no signal `words` at this point"),
+        ("  - rules: {words: {min: 5}}", r"at this point: put a step above .*`signals: \[words\]`"),
+        ("  - signals: [tag]\n  - rules: {odd: {min: 5}}", "at this point; known: tag: put a step"),
         ("  - signals: [tag]\n  - rules: {tag: {min: 5}}", "rules: tag is text, .* with `in`"),
     ],
 )

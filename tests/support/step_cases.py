@@ -18,6 +18,7 @@ from PIL import Image
 
 from tamis.pipeline.steps import ingest
 from tamis.pipeline.steps.concepts import ranking
+from tamis.pipeline.steps.counts import shapes
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.duplicates.near_captions import giants
 from tamis.pipeline.steps.duplicates.semantic import step as semantic
@@ -42,6 +43,7 @@ SMALL = {
     bucket_counts: {"TEXTS": 200, "RECORDS": 600, "CANDIDATES": 600, "HASHES": 15},
     ingest: {"HELD_ROWS": 30},
     giants: {"HELD_ROWS": 30, "HELD_VECTORS": 30},
+    shapes: {"HELD_ROWS": 5},
     grouping: {"EDGES": 4, "PARTITION": 8},
     semantic: {"OVERSIZE_BYTES": 200, "SPAN_FLOP": 1500},
     semantic_tasks: {"BLOCK_ROWS": 5},
@@ -227,7 +229,9 @@ def over_embeddings(step: str) -> Case:
 CASES: Mapping[str, Case] = {
     "signals": Case("- signals: [words, entropy, quality]", captioned, decides=False),
     "counts": Case(
-        "- counts: [caption_count, url_count, domain_count, boilerplate]", embedded, decides=False
+        "- counts: [caption_count, url_count, domain_count, boilerplate, odd_size, odd_aspect]",
+        embedded,
+        decides=False,
     ),
     "rules": Case("- signals: [words]\n- rules: {words: {min: 3}}", captioned),
     "exclude": Case("- exclude: {list: LIST, on: url}", embedded),

@@ -33,9 +33,7 @@ def export(
         StateError: a layout of vectors, and the run has none; or the run was done again meanwhile.
     """
     if layout not in LAYOUTS:
-        raise JobError(
-            f"--as {layout}: is no layout{nearest(layout, list(LAYOUTS))}: one of {', '.join(LAYOUTS)}"
-        )
+        raise JobError(f"--as {layout}: is no layout{nearest(layout, list(LAYOUTS))}")
     if not output:  # which would mean the current folder
         raise JobError("--output is empty: name a new folder")
     chosen, folder = LAYOUTS[layout], storage.absolute(output)

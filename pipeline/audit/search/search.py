@@ -7,7 +7,6 @@ the clusters lack.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 PROBES = {"picture": 16, "text": 32}
 """Clusters that are searched for a picture and for a text: texts lie farther from pictures, and need twice as many."""
 
+MOST = 20
+"""Samples that are shown where nobody says how many."""
+
 CANDIDATES = 4
 """Times the count that is asked for: so many are held before it is known which of them are kept."""
 
@@ -55,7 +57,7 @@ class Asked:
         JobError: a value that no search can have, as a person's code may give it.
     """
 
-    count: int = 20
+    count: int | None = None  # as many as MOST where none is said
     above: float | None = None
     side: Side = "image"
     among: Among = "kept"
@@ -71,17 +73,29 @@ class Asked:
         for option, count in (("-n", self.count), ("--probes", self.probes)):
             if count is not None and not (isinstance(count, Integral) and count >= 1):
                 raise JobError(f"{option} {count!r}: is a whole number, 1 or more")
-        for option, cosine in (("--above", self.above), ("--dedup", self.dedup)):
-            if cosine is not None and (not isinstance(cosine, Real) or math.isnan(cosine)):
-                raise JobError(f"{option} {cosine}: is no cosine: give a number from -1 to 1")
-        if self.dedup is not None and not 0 < self.dedup < 1:
-            raise JobError(f"--dedup {self.dedup:g}: is a cosine between 0 and 1, such as .94")
+        if not (self.above is None or (isinstance(self.above, Real) and -1 <= self.above <= 1)):
+            raise JobError(
+                f"--above {_written(self.above)}: is no cosine: give a number from -1 to 1"
+            )
+        if not (self.dedup is None or (isinstance(self.dedup, Real) and 0 < self.dedup < 1)):
+            raise JobError(
+                f"--dedup {_written(self.dedup)}: is a cosine between 0 and 1, such as .94"
+            )
         if not (self.where is None or isinstance(self.where, str)):
             raise JobError(f"--where {self.where!r}: is no condition in SQL")
         if self.side not in SIDES:
             raise JobError(f"--side {self.side}: is one of {', '.join(SIDES)}")
         if self.among not in FATES:
             raise JobError(f"--among {self.among}: is one of {', '.join(FATES)}")
+
+    @property
+    def most(self) -> int:
+        """Samples to show, at most."""
+        return MOST if self.count is None else self.count
+
+
+def _written(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, Real) else str(value)
 
 
 @dataclass(frozen=True)
@@ -180,12 +194,12 @@ class Search:
         with closing(self._wanted()) as wanted:
             area = self._area(query, wanted)
             scarce = area.late is not None and not wanted.is_everything
-            limit = asked.count * (CANDIDATES if scarce or asked.dedup is not None else 1)
+            limit = asked.most * (CANDIDATES if scarce or asked.dedup is not None else 1)
             while True:
                 scan = _Scan(query, limit, asked.above, area.early)
                 scan.read(area.blocks())
                 rows, copies = self._rows(scan.best, area.late)
-                if len(rows) == asked.count or len(scan.best) < limit:
+                if len(rows) == asked.most or len(scan.best) < limit:
                     above = scan.above if asked.above is not None else None
                     return Found(rows, scan.searched, area.extent, above, copies)
                 limit *= 8
@@ -212,7 +226,7 @@ class Search:
         """The ledger's rows of the best that are wanted and no copies, as many as are asked for, and the copies among
         them; looked up a few at a time.
         """
-        count, bound, rows = self._asked.count, self._asked.dedup, list[dict[str, Any]]()
+        count, bound, rows = self._asked.most, self._asked.dedup, list[dict[str, Any]]()
         cosine = dict(zip(best.sids.tolist(), best.values.tolist(), strict=True))
         uid = {
             sid: f"{high:016x}{low:016x}"

@@ -51,6 +51,8 @@ def check(asked: Asked) -> None:
         )
     if asked.probes is not None:
         raise JobError("--as compares every sample that reaches the step: leave --probes out")
+    if asked.count is not None and asked.above is not None:
+        raise JobError("--as: -n and --above both say how many: leave one of them out")
 
 
 def planned(
@@ -87,7 +89,7 @@ def extended(job: Job, embedding: Embedding, asked: Asked, path: str, what: str 
     if asked.among == "all":
         before = [step for i, step in enumerate(before) if i <= embeds or step.redacts]
     taken = {step.name for step in steps}
-    bound = {"keep": asked.count} if asked.above is None else {"least": asked.above}
+    bound = {"keep": asked.most} if asked.above is None else {"least": asked.above}
     search = _step(
         Target,
         {
@@ -119,7 +121,7 @@ def _step(model: type[Model], settings: Mapping[str, Any]) -> Model:
 
 def _copies(asked: Asked, dedup: float, search: Target, name: str) -> StepModel:
     """The step that drops what has nearly the vector of a sample nearer to the query."""
-    few = asked.above is None and asked.count <= FEW
+    few = asked.above is None and asked.most <= FEW
     settings = {
         "name": name,
         "embedding": search.embedding,

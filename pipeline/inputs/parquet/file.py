@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -169,7 +169,8 @@ class InputParquet(ParquetFile):
         """
         # Asked for it at once, pyarrow ends the process. A reader of these columns finds it out first, and raises.
         size = self._raw.seek(0, os.SEEK_END)
-        unread = ParquetFile(_Unread(size), self.metadata, READ_BUFFER).reader
+        nothing = cast("BinaryIO", _Unread(size))
+        unread = ParquetFile(nothing, self.metadata, READ_BUFFER).reader
         with suppress(_PageIsAskedFor):
             next(unread.iter_batches(1, row_groups=[group], column_indices=leaves), None)
         told = self.metadata.row_group(group)

@@ -1,1 +1,1 @@
-"""The step `counts`: how often a caption, a URL or a domain stands in the pool, and boilerplate, as signals."""
+"""The step `counts`: how often captions, URLs and domains stand in the pool, boilerplate, odd shapes, as signals."""

@@ -10,11 +10,17 @@ from pydantic import AfterValidator, Field
 from tamis.schemas.step import Share, StepModel
 
 CAPTION, URL, DOMAIN, BOILERPLATE = "caption_count", "url_count", "domain_count", "boilerplate"
+ODD_SIZE, ODD_ASPECT = "odd_size", "odd_aspect"
 
 OF_CAPTIONS = frozenset({CAPTION, BOILERPLATE})
-"""What is computed from captions; the others are from URLs."""
+"""What is computed from captions."""
+OF_URLS = frozenset({URL, DOMAIN})
+OF_SHAPES = frozenset({ODD_SIZE, ODD_ASPECT})
+"""What is computed from the sides of pictures."""
 
-Count = Literal["caption_count", "url_count", "domain_count", "boilerplate"]
+Count = Literal[
+    "caption_count", "url_count", "domain_count", "boilerplate", "odd_size", "odd_aspect"
+]
 
 
 def _once(names: tuple[Count, ...]) -> tuple[Count, ...]:
@@ -37,7 +43,8 @@ class Counts(StepModel):
         min_length=1,
         examples=[["caption_count", "domain_count", "boilerplate"]],
         description="caption_count, url_count, domain_count: how many samples have the same caption, URL, or host of "
-        "the URL; boilerplate: the share of the caption's words that stand in frequent runs of words",
+        "the URL; boilerplate: the share of the caption's words that stand in frequent runs of words; odd_size, "
+        "odd_aspect: how far the picture's size and shape are from most, in interquartile ranges",
     )
     words: int = Field(4, ge=2, le=20, description="boilerplate: words of a run")
     most: int = Field(
@@ -67,7 +74,7 @@ class Counts(StepModel):
 
     @property
     def reads_captions(self) -> bool:
-        """True where nothing is computed from URLs."""
+        """True where all is computed from captions."""
         return OF_CAPTIONS.issuperset(self.names)
 
     def signal(self, name: str) -> str:

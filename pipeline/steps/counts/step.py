@@ -1,4 +1,4 @@
-"""Counts over the whole pool, as signals: by an exchange of keys, and by a sample of captions."""
+"""Counts over the whole pool, as signals: by an exchange of keys, a sample of captions, and counts of shapes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from tamis.pipeline.inputs.formats import may_have_url
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts.concepts import sample_bound
-from tamis.pipeline.steps.counts import tasks
-from tamis.pipeline.steps.counts.config import BOILERPLATE, OF_CAPTIONS
+from tamis.pipeline.steps.counts import shapes, tasks
+from tamis.pipeline.steps.counts.config import BOILERPLATE, OF_SHAPES, OF_URLS
 from tamis.pipeline.steps.counts.config import Counts as Config
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import range_phase, range_starts
@@ -26,13 +26,18 @@ from tamis.schemas.scope import Scope
 
 
 class Counts(Step):
-    """``keys`` and ``totals`` count; ``sampled`` and ``frequent`` find boilerplate; ``values`` has the signals."""
+    """``keys`` and ``totals`` count; ``sampled`` and ``frequent`` find boilerplate, ``shapes`` and ``usual`` what
+    shapes are odd; ``values`` has the signals.
+    """
 
-    passing = ("keys", "totals", "sampled")
+    passing = ("keys", "totals", "sampled", "shapes")
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.seed = config, config.name, job.seed
-        self.counted = tuple(name for name in config.names if name != BOILERPLATE)
+        self.shapes = tuple(name for name in config.names if name in OF_SHAPES)
+        self.counted = tuple(
+            name for name in config.names if name != BOILERPLATE and name not in OF_SHAPES
+        )
 
     def makes(self) -> Mapping[Product, str]:
         """A signal for each name."""
@@ -44,7 +49,7 @@ class Counts(Step):
         Raises:
             JobError: none has.
         """
-        by_url = [name for name in self.config.names if name not in OF_CAPTIONS]
+        by_url = [name for name in self.config.names if name in OF_URLS]
         if by_url and not any(map(may_have_url, inputs)):
             raise JobError(f"{self.name}: {by_url[0]}: no input has a column of URLs: leave it out")
 
@@ -70,6 +75,13 @@ class Counts(Step):
         if BOILERPLATE in self.config.names:
             yield from self._frequent(context, living)
             shared["frequent"] = context.done(self.name, "frequent").whole()
+        if self.shapes:
+            counting = shapes.Counting(self.shapes)
+            by_part = EachPart(context.parts, living, counting, buckets=1)
+            yield Phase("shapes", shapes.count, by_part)
+            seen = {"shapes": context.done(self.name, "shapes").whole()}
+            yield listed("usual", shapes.usual, [Task.whole("usual", seen, counting)])
+            shared["usual"] = context.done(self.name, "usual").whole()
         names: dict[str, str] = {name: self.config.signal(name) for name in self.config.names}
         yield range_phase(
             context,

@@ -19,7 +19,8 @@ import xxhash
 from tamis.pipeline.algorithms import boilerplate, order
 from tamis.pipeline.algorithms.exclusion.addresses import host_of, same_url
 from tamis.pipeline.algorithms.near_captions.folding import normalise
-from tamis.pipeline.steps.counts.config import BOILERPLATE, CAPTION, DOMAIN, URL
+from tamis.pipeline.steps.counts import shapes
+from tamis.pipeline.steps.counts.config import BOILERPLATE, CAPTION, DOMAIN, OF_SHAPES, URL
 from tamis.pipeline.steps.shared.exchange import bucket_of, split, split_by_range
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.task import TaskIo
@@ -160,7 +161,9 @@ def frequent(io: TaskIo[Finding]) -> Iterator[pa.Table]:
 def values(io: TaskIo[Wanted]) -> Iterator[pa.Table]:
     """``row`` and the signals of a range's living samples, a table a part."""
     args = io.args
-    names = [name for name in args.signals if name != BOILERPLATE]
+    odd = [name for name in args.signals if name in OF_SHAPES]
+    names = [name for name in args.signals if name != BOILERPLATE and name not in odd]
+    usual = shapes.known(io.read("usual")) if odd else {}
     known: frozenset[int] = frozenset()
     if BOILERPLATE in args.signals:
         known = frozenset(io.read("frequent", ["run"])["run"].to_pylist())
@@ -175,6 +178,8 @@ def values(io: TaskIo[Wanted]) -> Iterator[pa.Table]:
             columns[args.signals[name]] = pa.array(found, pa.int64())
         if BOILERPLATE in args.signals:
             columns[args.signals[BOILERPLATE]] = _shares(table["text"], known, args.words)
+        for name, oddness in shapes.oddness(one, odd, usual).items():
+            columns[args.signals[name]] = oddness
         yield pa.table({"row": one.living_rows().astype(np.uint32), **columns})
 
 

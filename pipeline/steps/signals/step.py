@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tamis.pipeline import encoders
 from tamis.pipeline.inputs import columns
 from tamis.pipeline.inputs.caption_names import likely
 from tamis.pipeline.inputs.formats import format_of, outline
@@ -19,7 +20,7 @@ from tamis.pipeline.signals import origins, plugin_files, text_classifier
 from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.origins import LackingError
 from tamis.pipeline.signals.registry import SIGNALS, Origin
-from tamis.pipeline.steps.shared.over_embedding import embedding_named
+from tamis.pipeline.steps.shared.over_embedding import embedding_named, embeds_captions
 from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.steps.signals.files import (
     read_head_file,
@@ -47,13 +48,12 @@ class Signals(Step):
     """``values``: a table for each part. Only where a sample ended the process that computed them, a ``verdict``."""
 
     def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name = config, config.name
+        self.config, self.name, self.job = config, config.name, job
         self.max_pixels = job.limits.max_pixels
         self.embedding = (
             embedding_named(job, config.embedding, config.name) if config.over_vectors else None
         )
         self.mixed = sorted({name for read in config.reads.values() for name in read})
-        self.steps, self.inputs = job.steps, job.input
 
     def needs(self) -> Sequence[Product]:
         """The embedding, where a head reads it, and the signals that heads take."""
@@ -87,21 +87,22 @@ class Signals(Step):
 
     def _with_mend(self, error: LackingError) -> JobError:
         """The error with what mends it: settings; of an input without captions that which names their column."""
-        number, entry = next((n, e) for n, e in enumerate(self.inputs) if e.name == error.entry)
+        number, entry = next((n, e) for n, e in enumerate(self.job.input) if e.name == error.entry)
         if _needs_text(error.names) and (refused := outline(error.first).refused) is not None:
             found = likely(name for name, kind in error.known.items() if kind == columns.TEXT)
             said = f": --set 'input.{number}.columns={{text: {flow(found[0])}}}'" if found else ""
             return JobError(f"{refused}{said}")
         if not error.known or outline(error.first).damage is not None:
             return error
-        settings = mend(self.config, self.steps, error.names, error.known)
+        settings = mend(self.config, self.job.steps, error.names, error.known)
         fits = f"`tamis init --input '{storage.redact(entry.path[0])}'` writes a job that fits"
         return JobError(f"{error}: {settings or fits}")
 
     def _check_head(self, name: str, head: Head, inputs: Sequence[InputFile]) -> None:
-        """A head takes the numbers of signals that the job says."""
+        """A head takes the numbers of signals that the job says, or the vectors that the encoder makes."""
         read = self.config.reads.get(name)
         if read is None:
+            self._check_vectors(name, head)
             return
         if head.takes_text or head.dim != len(read):
             takes = "pictures and captions" if head.takes_text else f"{head.dim} numbers"
@@ -109,8 +110,24 @@ class Signals(Step):
                 f"{self.name}: reads: {name}: the head takes {takes}, and {len(read)} signals are named"
             )
         for signal in read:
-            if signal in origins.text_signals(self.steps, inputs):
+            if signal in origins.text_signals(self.job.steps, inputs):
                 raise JobError(f"{self.name}: reads: {name}: {signal} is text: name numbers")
+
+    def _check_vectors(self, name: str, head: Head) -> None:
+        """A head over an embedding fits it, as far as the encoder tells before anything is embedded."""
+        embed = next(one for one in self.job.embeds if one.makes_embedding == self.embedding)
+        shown = f"{self.name}: {name}: the head {storage.redact(self.config.heads[name])}"
+        dim = encoders.describe(embed.spec, embed.precision).dim
+        if dim is not None and dim != head.dim:
+            raise JobError(
+                f"{shown} takes vectors of {head.dim:,} numbers, and `{embed.name}` makes {dim:,}: give the one that "
+                "was made for this encoder"
+            )
+        if head.takes_text and not embeds_captions(self.job, embed):
+            raise JobError(
+                f"{shown} takes the vectors of captions too, and `{embed.name}` does not make them of every input: "
+                "give a head of pictures, or captions' vectors too"
+            )
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """A task a part, whose arguments hold the signals' origins in its input entry."""
