@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tamis
-from tamis.jobs.cli.app import finished_run, main
+from tamis.jobs.cli import finished_run
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server
