@@ -11,6 +11,7 @@ import pytest
 
 import tamis
 from tamis.jobs.cli import finished_run
+from tamis.jobs.cli.app import main
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tamis.jobs.cli.app import app, main, start
+from tamis.jobs.cli import start
+from tamis.jobs.cli.app import app, main
 from tamis.jobs.cli.start import with_called_command
 from tamis.schemas.errors import StateError
 
