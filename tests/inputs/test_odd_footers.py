@@ -57,3 +57,34 @@ def test_a_changed_byte_of_a_footer_ends_no_process(tmp_path: Path) -> None:
             path.write_bytes(bytes(changed))
             found[came_of(path)] += 1
     assert set(found) == {"read", "refused"}
+
+
+def numbers() -> bytes:
+    """A file whose footer tells ends and nulls of whole numbers, which say what types the result has."""
+    out = io.BytesIO()
+    columns = {"text": ["a", "b", "c"], "n": [1, None, 2**60], "tags": [["x"], None, ["y", "z"]]}
+    pq.write_table(pa.table(columns), out, row_group_size=2)
+    return out.getvalue()
+
+
+def test_a_column_of_two_types_ends_no_process(tmp_path: Path) -> None:
+    data = numbers()
+    int64, boolean = b"\x15\x04\x19", b"\x15\x00\x19"  # the field `type` of a column's part of the footer
+    assert int64 in data
+    path = tmp_path / "x.parquet"
+    path.write_bytes(data.replace(int64, boolean))
+    assert came_of(path) in {"read", "refused"}
+
+
+def test_a_changed_byte_of_what_a_footer_tells_of_columns_ends_no_process(tmp_path: Path) -> None:
+    data = numbers()
+    path = tmp_path / "x.parquet"
+    end = len(data) - 8
+    start = end - int.from_bytes(data[-8:-4], "little")
+    found: Counter[str] = Counter()
+    for at in range(start, end, 13):
+        changed = bytearray(data)
+        changed[at] ^= 4
+        path.write_bytes(bytes(changed))
+        found[came_of(path)] += 1
+    assert set(found) == {"read", "refused"}
