@@ -17,7 +17,7 @@ from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.pairs import Pairs, embedding_of
-from tamis.pipeline.steps.shared import origins
+from tamis.pipeline.steps.shared import vector_sets
 from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.stored_job import read_job
@@ -83,15 +83,15 @@ def _akin_to(run: FinishedRun, pairs: Pairs, path: str) -> Iterator[Mask]:
     Raises:
         InputError, JobError: it cannot be read, or its vectors cannot be compared.
     """
-    kind = origins.kind_of(path)
+    kind = vector_sets.kind_of(path)
     if kind == "run":
         yield _grouped_with(pairs, _of_run(storage.absolute(path)))
     elif kind == "captions":
         texts = [text for batch in captions(path, None) for text in batch]
         yield _grouped_with(pairs, pa.table({"text": pa.array(texts[:MOST], pa.string())}))
         return
-    given = origins.origin("evaluate", path, embedding_of(run), run.seed, "image")
-    for block in origins.blocks(given, None):
+    given = vector_sets.vector_set("evaluate", path, embedding_of(run), run.seed, "image")
+    for block in vector_sets.blocks(given, None):
         for side in (pairs.image, pairs.caption):  # a file of vectors may hold either
             if side.shape[1] == block.rows.shape[1]:
                 yield holdout.alike_to(side, block.rows)

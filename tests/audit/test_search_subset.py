@@ -24,7 +24,7 @@ from tamis.pipeline.audit.story.story import tell
 from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.runs import walk
 from tamis.pipeline.runs.plan import make
-from tamis.pipeline.steps.shared.origins import origin
+from tamis.pipeline.steps.shared.vector_sets import vector_set
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import JobError, StateError
 from tests.audit.conftest import DIM
@@ -214,7 +214,7 @@ def test_a_search_of_a_search_has_a_name_of_its_own(embedding: Embedding, tmp_pa
 
 def test_only_vectors_are_of_a_query(embedding: Embedding) -> None:
     with pytest.raises(JobError, match="`query` says what a file of vectors is of"):
-        origin("target", embedding.run.root, embedding.config, 0, "image", query="a bird")
+        vector_set("target", embedding.run.root, embedding.config, 0, "image", query="a bird")
 
 
 def test_what_a_job_cannot_say_is_refused(embedding: Embedding, tmp_path: Path) -> None:

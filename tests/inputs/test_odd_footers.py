@@ -69,7 +69,10 @@ def numbers() -> bytes:
 
 def test_a_column_of_two_types_ends_no_process(tmp_path: Path) -> None:
     data = numbers()
-    int64, boolean = b"\x15\x04\x19", b"\x15\x00\x19"  # the field `type` of a column's part of the footer
+    int64, boolean = (
+        b"\x15\x04\x19",
+        b"\x15\x00\x19",
+    )  # the field `type` of a column's part of the footer
     assert int64 in data
     path = tmp_path / "x.parquet"
     path.write_bytes(data.replace(int64, boolean))

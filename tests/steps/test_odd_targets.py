@@ -19,7 +19,7 @@ from tamis.pipeline.steps.selectors.balance import step as balance
 from tamis.pipeline.steps.selectors.importance import step as importance
 from tamis.pipeline.steps.selectors.quotas import groups
 from tamis.pipeline.steps.selectors.target import tasks
-from tamis.pipeline.steps.shared import origins, other_runs
+from tamis.pipeline.steps.shared import other_runs, vector_sets
 from tamis.schemas.errors import StateError, TamisError
 from tests.support.embedded import EMBED, blobs, by_uid, kept, run_steps, unit, write_input
 from tests.support.running import make_plan, run_here
@@ -172,7 +172,7 @@ def lists(folder: Path, run: Path) -> dict[str, tuple[str, Path, Any, str]]:
         "exclude a run": (f"exclude: {{list: {run}, on: uid}}", run / "manifest.json", entries, "_of_run"),
         "balance": (f"balance: {{list: {text}, most: 3}}", text, balance, "concepts_of"),
         "importance": (f"importance: {{target: {text}, keep: 0.5}}", text, importance, "_totals"),
-        "target": (f"target: {{path: {vectors}, keep: 0.5}}", vectors, origins, "_taken"),
+        "target": (f"target: {{path: {vectors}, keep: 0.5}}", vectors, vector_sets, "_taken"),
         "centroids": (
             f"target: {{path: {run}, measure: concepts, centroids: {vectors}, keep: 0.5}}", vectors, tasks, "_of_file",
         ),

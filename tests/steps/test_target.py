@@ -322,9 +322,9 @@ def test_a_target_that_changes_while_it_is_read_ends_the_run(
     step = f"- embed: {{encoder: precomputed}}\n- target: {{path: {path}, keep: 2}}"
     made = make_plan(tmp_path / "run", "", step, input=[entry])
     from tamis.pipeline.steps.selectors.target import tasks
-    from tamis.pipeline.steps.shared import origins
+    from tamis.pipeline.steps.shared import vector_sets
 
-    true = origins.blocks
+    true = vector_sets.blocks
 
     def changed(*args: Any) -> Any:
         saved(path, [[0, 1]])

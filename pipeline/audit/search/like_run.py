@@ -11,7 +11,7 @@ from tamis.pipeline.algorithms.choosing import target as likeness
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.search.stored import Embedding, Side
 from tamis.pipeline.steps.selectors.target.config import Target
-from tamis.pipeline.steps.shared.origins import blocks, kind_of, origin
+from tamis.pipeline.steps.shared.vector_sets import blocks, kind_of, vector_set
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import Float16s
 from tamis.schemas.errors import JobError
@@ -45,6 +45,6 @@ def of_run(embedding: Embedding, path: str, side: Side) -> Several:
     if kind_of(path) != "run":
         raise JobError(f"--like-run {path}: is a file: name the directory of a finished run")
     most = Target.model_fields["most"].default
-    of = origin("--like-run", path, embedding.config, embedding.run.seed, side, most)
+    of = vector_set("--like-run", path, embedding.config, embedding.run.seed, side, most)
     rows = np.concatenate([block.rows for block in blocks(of, None)])
     return Several(kmeans.Centroids(rows), f"what {storage.redact(path)} kept")

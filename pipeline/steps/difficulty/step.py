@@ -12,8 +12,8 @@ from tamis.pipeline.steps.difficulty.config import Difficulty as Config
 from tamis.pipeline.steps.difficulty.tasks import Measured, Training
 from tamis.pipeline.steps.shared import borrowed, early_heads, reference_pairs
 from tamis.pipeline.steps.shared.config import nothing_reaches
-from tamis.pipeline.steps.shared.origins import Origin, embedding_in, origin, steps_of
 from tamis.pipeline.steps.shared.over_embedding import OverEmbedding
+from tamis.pipeline.steps.shared.vector_sets import VectorSet, embedding_in, steps_of, vector_set
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
@@ -42,13 +42,13 @@ class Difficulty(OverEmbedding[Config]):
             self._loans(self.config.references)
         self._trusted()
 
-    def _trusted(self) -> Origin | None:
+    def _trusted(self) -> VectorSet | None:
         config = self.config
         if config.trusted is None:
             return None
         shown = f"the trusted run `{storage.redact(config.trusted)}`"
         seed, most = self.job.seed, config.trained
-        return origin(self.name, config.trusted, self.embed, seed, "both", most, shown=shown)
+        return vector_set(self.name, config.trusted, self.embed, seed, "both", most, shown=shown)
 
     def _loans(self, references: str) -> dict[str, borrowed.Loan]:
         """The tables that are taken of a finished run, by phase.

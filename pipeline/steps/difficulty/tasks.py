@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms.choosing.difficulty import Measure, References
 from tamis.pipeline.algorithms.choosing.learned import Halves, Pair, learn
-from tamis.pipeline.steps.shared import early_heads, origins
+from tamis.pipeline.steps.shared import early_heads, vector_sets
 from tamis.pipeline.steps.shared.early_heads import EARLY, LEAST, heads_of, heads_table
-from tamis.pipeline.steps.shared.origins import Origin
 from tamis.pipeline.steps.shared.reference_pairs import living_pairs
+from tamis.pipeline.steps.shared.vector_sets import VectorSet
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.task import TaskIo
@@ -33,7 +33,7 @@ class Training:
     runs: int
     steps: int
     seed: int
-    trusted: Origin | None
+    trusted: VectorSet | None
     trusted_steps: int
 
 
@@ -56,7 +56,7 @@ def train(io: TaskIo[Training]) -> Iterator[pa.Table]:
     drawn = early_heads.learned(io, args.references, args.trained, args.runs, args.steps, args.seed)
     found = [(EARLY, one.pair()) for one, _ in drawn]
     if args.trusted is not None:
-        pairs = origins.pairs(args.trusted)
+        pairs = vector_sets.pairs(args.trusted)
         dim = len(found[0][1].image.weight)
         if pairs.image.shape[1] != dim:
             raise InputError(

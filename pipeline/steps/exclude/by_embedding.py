@@ -22,9 +22,9 @@ from tamis.pipeline.algorithms.choosing import target
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.exclude import entries
 from tamis.pipeline.steps.exclude.config import EXCLUDED, MOST_VECTORS, Exclude
-from tamis.pipeline.steps.shared import origins
-from tamis.pipeline.steps.shared.origins import Origin, Side
+from tamis.pipeline.steps.shared import vector_sets
 from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
+from tamis.pipeline.steps.shared.vector_sets import Side, VectorSet
 from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import centroid_table, scatter, vectors
@@ -45,7 +45,7 @@ Distances = npt.NDArray[np.float32]
 class Listed:
     """Arguments of ``read_list``."""
 
-    of: Origin
+    of: VectorSet
     reveal: bool
 
 
@@ -70,29 +70,33 @@ class Judged:
 class Hidden:
     """Arguments of ``decide_unrevealed``."""
 
-    of: Origin
+    of: VectorSet
     rule: str
     epsilon: float
 
 
-def origin_of(config: Exclude, embed: Any, seed: int) -> Origin:
+def listed_vectors(config: Exclude, embed: Any, seed: int) -> VectorSet:
     """The identity of a list of vectors; ``embed``: the settings of the step that embeds the samples.
 
     Raises:
         InputError, JobError, StateError: it is not there, is no list of vectors, or does not fit the samples'.
     """
     shown = f"{LISTED} `{storage.redact(config.path)}`" if config.reveal else LISTED
-    kind = origins.kind_of(config.path)
+    kind = vector_sets.kind_of(config.path)
     if kind == "captions":
         raise JobError(
             f"{config.name}: {shown} is text, and pictures' embeddings are compared: give a finished run, or vectors "
             "(.npy)"
         )
     query = LISTED if kind == "vectors" else None
-    return origins.origin(config.name, config.path, embed, seed, SIDE, query=query, shown=shown)
+    return vector_sets.vector_set(
+        config.name, config.path, embed, seed, SIDE, query=query, shown=shown
+    )
 
 
-def phases(context: Context, config: Exclude, embedding: str, of: Origin) -> Iterator[Phase[Any]]:
+def phases(
+    context: Context, config: Exclude, embedding: str, of: VectorSet
+) -> Iterator[Phase[Any]]:
     """``list``, ``values`` and ``verdict``, as the module says."""
     name, rule = config.name, entries.rule_of(config, of.sha256)
     yield listed("list", read_list, [Task.whole("list", {}, Listed(of, config.reveal))])
@@ -126,10 +130,10 @@ def read_list(io: TaskIo[Listed]) -> Iterator[pa.Table]:
     yield table if io.args.reveal else table.slice(0, 0)
 
 
-def _read(of: Origin) -> tuple[list[str], npt.NDArray[np.float32]]:
+def _read(of: VectorSet) -> tuple[list[str], npt.NDArray[np.float32]]:
     names: list[str] = []
     found = []
-    for block in origins.blocks(of, None):
+    for block in vector_sets.blocks(of, None):
         names += block.names
         found.append(block.rows)
         if len(names) > MOST_VECTORS:
@@ -157,7 +161,7 @@ def _unnamed(args: Listed | Hidden) -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _held(of: Origin) -> kmeans.Centroids:
+def _held(of: VectorSet) -> kmeans.Centroids:
     """The list, read once a process."""
     return kmeans.Centroids(_read(of)[1])
 

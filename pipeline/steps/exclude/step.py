@@ -24,9 +24,9 @@ from tamis.pipeline.steps.exclude.config import Exclude as Config
 from tamis.pipeline.steps.exclude.entries import Listing
 from tamis.pipeline.steps.exclude.lookups import Bounds, Keys, Lookup, Pictures
 from tamis.pipeline.steps.exclude.run_entries import KeptPictures
-from tamis.pipeline.steps.shared.origins import Origin
 from tamis.pipeline.steps.shared.over_embedding import embedding_named
 from tamis.pipeline.steps.shared.pictures import check_pictures
+from tamis.pipeline.steps.shared.vector_sets import VectorSet
 from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter
@@ -132,7 +132,7 @@ class Exclude(Step):
                 f"{self.name}: no signal of text `{compared}`{known}: numbers are bounded in a `rules` step"
             )
         if config.on == "embedding":
-            self._origin()
+            self._listed()
         else:
             listing = self._listing("")
             entries.check_first(listing)
@@ -155,9 +155,9 @@ class Exclude(Step):
         """True if pictures are opened: a list that is no run has none."""
         return self.config.looks and run_entries.is_run(storage.absolute(self.config.path))
 
-    def _origin(self) -> Origin:
+    def _listed(self) -> VectorSet:
         embed = next(step for step in self.job.embeds if step.makes_embedding == self.embedding)
-        return by_embedding.origin_of(self.config, embed, self.job.seed)
+        return by_embedding.listed_vectors(self.config, embed, self.job.seed)
 
     def _listing(self, sha256: str) -> Listing:
         config, path = self.config, storage.absolute(self.config.path)
@@ -178,7 +178,7 @@ class Exclude(Step):
         """See the class."""
         config = self.config
         if config.on == "embedding":
-            yield from by_embedding.phases(context, config, self.embedding, self._origin())
+            yield from by_embedding.phases(context, config, self.embedding, self._listed())
             return
         sha256 = entries.digest(storage.absolute(config.path), config.on)
         listing = self._listing(sha256)

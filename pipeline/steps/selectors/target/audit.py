@@ -36,7 +36,7 @@ class Target(StepAudit[Config]):
 
     def elsewhere(self, row: Row) -> tuple[str, str, str] | None:
         """The nearest target sample, where the target is a run."""
-        from tamis.pipeline.steps.shared.origins import kind_of
+        from tamis.pipeline.steps.shared.vector_sets import kind_of
 
         message = row["message"] or ""
         if not message.startswith(NEAREST) or kind_of(self.config.path) != "run":

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms.choosing.influence import Influence, direction
 from tamis.pipeline.steps.selectors.target.tasks import Measured
-from tamis.pipeline.steps.shared import early_heads, origins
+from tamis.pipeline.steps.shared import early_heads, vector_sets
 from tamis.pipeline.steps.shared.early_heads import EARLY, heads_of, heads_table
-from tamis.pipeline.steps.shared.origins import Origin
 from tamis.pipeline.steps.shared.reference_pairs import living_pairs
 from tamis.pipeline.steps.shared.searched_rows import check_width
+from tamis.pipeline.steps.shared.vector_sets import VectorSet
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.task import TaskIo
@@ -29,7 +29,7 @@ ALONG = "gradient"
 class Learning:
     """Arguments of ``learn``."""
 
-    of: Origin
+    of: VectorSet
     references: int
     trained: int
     runs: int
@@ -44,7 +44,7 @@ def learn(io: TaskIo[Learning]) -> Iterator[pa.Table]:
         InputError: the target is embedded in another width, or tells the heads nothing.
     """
     args = io.args
-    target = origins.pairs(args.of)
+    target = vector_sets.pairs(args.of)
     found = []
     drawn = early_heads.learned(io, args.references, args.trained, args.runs, args.steps, args.seed)
     for learned, references in drawn:

@@ -18,8 +18,8 @@ from tamis.pipeline.steps.selectors.target.tasks import (
     encoder_of,
     search_messages,
 )
-from tamis.pipeline.steps.shared.origins import Origin, blocks
 from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
+from tamis.pipeline.steps.shared.vector_sets import VectorSet, blocks
 from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables.columns import scatter, vectors
 from tamis.pipeline.tasks.task import TaskIo
@@ -33,7 +33,7 @@ MOST_BYTES = 2_000_000_000
 class Projected:
     """Arguments of ``describe``."""
 
-    of: Origin
+    of: VectorSet
     dimensions: int
 
 

@@ -17,8 +17,8 @@ from tamis.pipeline.steps.selectors.target.influence_tasks import Learning
 from tamis.pipeline.steps.selectors.target.search_tasks import MOST_BYTES, Compared, Projected
 from tamis.pipeline.steps.selectors.target.tasks import Given, Judged, Keyed, Lot, Measured
 from tamis.pipeline.steps.shared import early_heads, reference_pairs
-from tamis.pipeline.steps.shared.origins import Origin, Side, origin
 from tamis.pipeline.steps.shared.over_embedding import OverEmbedding
+from tamis.pipeline.steps.shared.vector_sets import Side, VectorSet, vector_set
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed, members_of
@@ -53,7 +53,7 @@ class Target(OverEmbedding[Config]):
             )
         elif self.config.compared == "text":
             self.check_captions("compares captions", "say `side: image`, or embed captions too")
-        self._origin()
+        self._vectors()
         if self.config.by_concepts:
             given = self._given()
             if self.config.measure == "frechet":
@@ -70,11 +70,11 @@ class Target(OverEmbedding[Config]):
                 "centroids"
             )
 
-    def _origin(self) -> Origin:
+    def _vectors(self) -> VectorSet:
         config = self.config
         side: Side = "both" if config.measure == "influence" else config.compared
         most = config.most if config.measure in ("nearest", "influence") else None
-        return origin(
+        return vector_set(
             self.name,
             config.path,
             self.embed,
@@ -153,7 +153,7 @@ class Target(OverEmbedding[Config]):
     def _measured(self, context: Context) -> Iterator[Phase[Any]]:
         """The phases up to ``values``."""
         config, name = self.config, self.name
-        of = self._origin()
+        of = self._vectors()
         measured = Measured(name, config.measure, config.compared)
         if config.measure == "influence":
             yield from self._learned(context, of)
@@ -181,7 +181,7 @@ class Target(OverEmbedding[Config]):
             "values", tasks.values, EachPart(context.parts, vectors, measured, shared=shared)
         )
 
-    def _learned(self, context: Context, of: Origin) -> Iterator[Phase[Any]]:
+    def _learned(self, context: Context, of: VectorSet) -> Iterator[Phase[Any]]:
         """``drawn``, ``references``, and ``target``: early heads with the target's gradients."""
         config = self.config
         early_heads.check_enough(self.name, context.alive)
@@ -196,7 +196,7 @@ class Target(OverEmbedding[Config]):
         yield listed("target", influence_tasks.learn, [Task.whole("target", drawn, learning)])
 
     def _searched(
-        self, context: Context, of: Origin, centroids: Sequence[Source], claimed: Claimed | None
+        self, context: Context, of: VectorSet, centroids: Sequence[Source], claimed: Claimed | None
     ) -> Iterator[Phase[Any]]:
         """``target``, ``moments`` of the concepts, and ``search``."""
         name, config = self.name, self.config

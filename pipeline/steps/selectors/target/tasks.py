@@ -21,10 +21,10 @@ from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.target.config import LOT, NEAREST, OFF_TARGET
 from tamis.pipeline.steps.shared.borrowed import inspected
-from tamis.pipeline.steps.shared.origins import BLOCK, Origin, blocks
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
 from tamis.pipeline.steps.shared.own_code import with_class
 from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
+from tamis.pipeline.steps.shared.vector_sets import BLOCK, VectorSet, blocks
 from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
@@ -78,7 +78,7 @@ class Judged:
     least: float | None = None  # in the place of a cut
 
 
-def encoder_of(io: TaskIo[Any], of: Origin) -> Encoder | None:
+def encoder_of(io: TaskIo[Any], of: VectorSet) -> Encoder | None:
     """The encoder of a target of captions."""
     if of.kind != "captions":
         return None
@@ -90,7 +90,7 @@ def encoder_of(io: TaskIo[Any], of: Origin) -> Encoder | None:
     return encoders.load(spec, of.device or "cpu", of.precision or "fp32")
 
 
-def gather(io: TaskIo[Origin]) -> Iterator[pa.Table]:
+def gather(io: TaskIo[VectorSet]) -> Iterator[pa.Table]:
     """(name, centroid) of the target's vectors, for ``nearest``."""
     found = list(blocks(io.args, encoder_of(io, io.args)))
     names = [name[:SHOWN] for block in found for name in block.names]
@@ -98,7 +98,7 @@ def gather(io: TaskIo[Origin]) -> Iterator[pa.Table]:
     yield table.append_column("name", pa.array(names, pa.string()))
 
 
-def add_up(io: TaskIo[Origin]) -> Iterator[pa.Table]:
+def add_up(io: TaskIo[VectorSet]) -> Iterator[pa.Table]:
     """The second moment of the target's vectors, a row of bytes for each dimension, for ``moment``."""
     second = target.second_moment(block.rows for block in blocks(io.args, encoder_of(io, io.args)))
     raw = np.ascontiguousarray(second, "<f8")
@@ -165,7 +165,7 @@ def _base(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def vote(io: TaskIo[Origin]) -> Iterator[pa.Table]:
+def vote(io: TaskIo[VectorSet]) -> Iterator[pa.Table]:
     """The target's vectors nearest to each centroid, counted, for ``concepts``."""
     centroids = kmeans.Centroids(centroid_rows(io.read("centroids")))
     found = (block.rows for block in blocks(io.args, encoder_of(io, io.args)))

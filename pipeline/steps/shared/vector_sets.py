@@ -1,4 +1,7 @@
-"""The vectors of a target, in blocks: of a file of vectors, of captions that are embedded, or of a finished run."""
+"""Sets of vectors from outside the run, in blocks: of a file, of captions that are embedded, or of a finished run.
+
+A target is one, and what an `exclude` step lists by its embedding.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +59,8 @@ class Pairs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Arguments of the tasks that read a target."""
+class VectorSet:
+    """Arguments of the tasks that read such a set."""
 
     kind: Kind
     sha256: str  # of the file; of a run that of its manifest, which has the digests of all else
@@ -83,7 +86,7 @@ def kind_of(path: str) -> Kind:
     return "vectors" if path.partition("#")[0].lower().endswith(VECTORS) else "run"
 
 
-def origin(
+def vector_set(
     step: str,
     given: str,
     embed: Any,
@@ -92,7 +95,7 @@ def origin(
     most: int | None = None,
     query: str | None = None,
     shown: str | None = None,
-) -> Origin:
+) -> VectorSet:
     """The identity of a target.
 
     Args:
@@ -123,7 +126,7 @@ def origin(
     storage.stat(hashed)
     if reads_text and next((some for some in captions(absolute, None) if some), None) is None:
         raise InputError(f"{shown} has no captions: give at least one")
-    return Origin(
+    return VectorSet(
         kind,
         hash_file(hashed)[1].hex(),
         side,
@@ -210,7 +213,7 @@ def _fingerprint(embed: Any) -> str | None:
         return None
 
 
-def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
+def blocks(of: VectorSet, embed: Encoder | None) -> Iterator[Block]:
     """The vectors of a target; ``embed`` is the encoder, for captions.
 
     Raises:
@@ -233,7 +236,7 @@ def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
 
 
 @contextmanager
-def _as_begun(of: Origin) -> Iterator[None]:
+def _as_begun(of: VectorSet) -> Iterator[None]:
     """Context in which a target is read that is the one with which the run began, from the first to the last byte.
 
     Raises:
@@ -249,7 +252,7 @@ def _as_begun(of: Origin) -> Iterator[None]:
 Raw = Iterator[tuple[list[str], npt.NDArray[np.floating]]]
 
 
-def _taken(of: Origin, uid: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+def _taken(of: VectorSet, uid: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     """The rows that are taken of n, ascending: all, or those whose names have the smallest hashes."""
     if of.most is None or len(uid) <= of.most:
         return np.arange(len(uid))
@@ -262,7 +265,7 @@ def _numbers(count: int) -> npt.NDArray[np.uint64]:
     return uid
 
 
-def _of_vectors(of: Origin, _: Any) -> Raw:
+def _of_vectors(of: VectorSet, _: Any) -> Raw:
     with embedding_files.open_matrix(of.path) as (file, matrix):
         taken = _taken(of, _numbers(matrix.rows))
         for start in range(0, matrix.rows, BLOCK):
@@ -280,7 +283,7 @@ def _of_vectors(of: Origin, _: Any) -> Raw:
                     )
 
 
-def _of_captions(of: Origin, encoder: Encoder | None) -> Raw:
+def _of_captions(of: VectorSet, encoder: Encoder | None) -> Raw:
     texts = [text for batch in captions(of.path, None) for text in batch]
     taken = _taken(of, _numbers(len(texts)))
     assert encoder is not None, "a target of captions comes with an encoder"
@@ -290,12 +293,12 @@ def _of_captions(of: Origin, encoder: Encoder | None) -> Raw:
         yield some, encoder.encode_texts(some, of.batch_size)
 
 
-def _of_run(of: Origin, _: Any) -> Raw:
+def _of_run(of: VectorSet, _: Any) -> Raw:
     for names, table in _chosen(of, (of.side,)):
         yield names, vectors(table[of.side])
 
 
-def pairs(of: Origin) -> Pairs:
+def pairs(of: VectorSet) -> Pairs:
     """The pairs of a finished run, in the order of its samples; ``of.side`` is `both`.
 
     Raises:
@@ -312,7 +315,7 @@ def pairs(of: Origin) -> Pairs:
     return Pairs(names, image, text)
 
 
-def _chosen(of: Origin, sides: Sequence[str]) -> Iterator[tuple[list[str], pa.Table]]:
+def _chosen(of: VectorSet, sides: Sequence[str]) -> Iterator[tuple[list[str], pa.Table]]:
     """The uids of what is taken of a run, and their vectors, a part at a time."""
     kept = list(_kept(of))
     uid = order.parse([name for _, _, names in kept for name in names])
@@ -328,7 +331,7 @@ def _chosen(of: Origin, sides: Sequence[str]) -> Iterator[tuple[list[str], pa.Ta
             yield [names[number] for number in here.tolist()], table.take(pa.array(position))
 
 
-def _kept(of: Origin) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]]]:
+def _kept(of: VectorSet) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]]]:
     """(part, rows, uids) of what a finished run kept, a part at a time."""
     manifest = other_runs.manifest_of(of.path, of.shown)
     outputs = ManifestFiles(of.path, manifest.files).outputs
@@ -348,7 +351,7 @@ def _kept(of: Origin) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str
                     yield int(sid[0] >> 32), sid & 0xFFFFFFFF, table["uid"].to_pylist()
 
 
-def _embedded(of: Origin, part: int, sides: Sequence[str]) -> pa.Table:
+def _embedded(of: VectorSet, part: int, sides: Sequence[str]) -> pa.Table:
     assert of.embedding is not None, "the plan has found the step that embedded"
     path = paths.table(of.embedding, "vectors", paths.task_name(Scope.PART, part))
     try:
