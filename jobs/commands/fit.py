@@ -9,7 +9,7 @@ from typing import Any
 
 from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
-from tamis.pipeline.evaluate.fit_head import Request, card_path, fit_head, write
+from tamis.pipeline.evaluate.fit_head import Request, check_free, fit_head, write
 from tamis.pipeline.evaluate.pairs import embedding_of
 from tamis.pipeline.evaluate.trusted import Marked
 from tamis.schemas import yaml12
@@ -39,7 +39,7 @@ def fit_and_show(pool: str, output: str, asked: Asked, json: bool) -> None:
     Raises:
         TamisError: a run or an option does not fit.
     """
-    card_path(output)
+    check_free(output)
     if (asked.trusted is None) == (asked.where is None):
         raise JobError(
             "say what is trusted, one of the two: --trusted RUN, or --where with a condition on the pool's rows"

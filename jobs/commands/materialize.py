@@ -7,6 +7,7 @@ from typing import Literal
 
 from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.commands.run import Place, carry_out, stoppable
+from tamis.jobs.terminal.patience import look_for_weights
 from tamis.pipeline.audit.again.materialize import planned
 from tamis.pipeline.planning.where import is_small
 from tamis.schemas.errors import JobError
@@ -31,6 +32,7 @@ def materialize_run(
     if not settings:
         raise JobError("materialize: no settings: add --set density.keep=0.3")
     run = opened(path)
+    look_for_weights(run.steps)
     plan = planned(run, settings, output)
     small = is_small(plan.job, run.manifest.rows_in) if local is None else local
     carry_out(plan, Place(local=small), progress=progress, json=json, base=run.root)

@@ -23,7 +23,7 @@ def plan_job(request: Request, *, accept_changed: bool, download: bool, json: bo
         TamisError: the job cannot be done as it stands.
     """
     job = load(request)
-    weights = weights_of(job)
+    weights = weights_of(job.embeds)
     waiting = told_after(weights) if download or weights is None else hub.nothing_fetched()
     with waiting:
         plan = planning.make(job, accept_changed)

@@ -82,7 +82,7 @@ def run_job(
         TamisError: whatever a person can mend.
     """
     job = load(request)
-    with told_after(weights_of(job)):
+    with told_after(weights_of(job.embeds)):
         plan = planning.make(job, accept_changed)
     if request.job is None:
         display.note(

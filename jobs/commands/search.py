@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.jobs.terminal.pages import check_page, write_page
+from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.search.making import made
@@ -44,7 +45,9 @@ def search_run(
         check_page(html)
     searched = Embedding(run, embedding)
     search = Search(searched, asked)
-    query = made(searched, sought, asked.side)
+    encodes = sought.text is not None or sought.image is not None
+    with told_after(weights_of([searched.config]) if encodes else None):
+        query = made(searched, sought, asked.side)
     _note_length(search, query, searched.dim)
     found = search.find(query)
     if json:

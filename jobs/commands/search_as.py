@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.commands.run import Place, carry_out, stoppable
+from tamis.jobs.terminal.patience import look_for_weights
 from tamis.pipeline.audit.search import subset
 from tamis.pipeline.audit.search.making import made
 from tamis.pipeline.audit.search.query import Sought
@@ -34,6 +35,7 @@ def write_found(
     run = opened(path)
     searched = Embedding(run, embedding)
     Search(searched, asked)  # what cannot be searched is refused before anything is written
+    look_for_weights(run.steps)
     query = made(searched, sought, asked.side)
     plan = subset.planned(searched, sought, query, asked, output)
     small = is_small(plan.job, run.manifest.rows_in) if local is None else local

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
+from tamis.jobs.terminal.patience import look_for_weights
 from tamis.pipeline.audit.again.whatif import Change, whatif
 from tamis.schemas.errors import JobError
 
@@ -25,7 +26,9 @@ def show_changes(path: str, settings: Sequence[str], count: int, json: bool) -> 
     """
     if not settings:
         raise JobError("whatif: no settings: add --set density.keep=0.3")
-    change = whatif(opened(path), settings, count)
+    run = opened(path)
+    look_for_weights(run.steps)
+    change = whatif(run, settings, count)
     if json:
         display.echo(display.as_json(_plain(change)))
         return

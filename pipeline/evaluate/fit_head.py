@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 from safetensors.numpy import save
 
 from tamis.pipeline.algorithms import distinctive
@@ -127,6 +128,28 @@ def card_path(path: str) -> str:
     if posixpath.basename(path).startswith("."):
         raise JobError(f"--as {path}: the file's name is the signal's: write good{ENDING}, say")
     return f"{storage.absolute(path).removesuffix(ENDING)}.json"
+
+
+def check_free(path: str) -> None:
+    """Check that nothing but an earlier head and its card would be replaced.
+
+    Raises:
+        JobError: it would, or the name is none of such a file.
+    """
+    card = card_path(path)
+    if storage.exists(card):
+        try:
+            HeadCard.model_validate_json(storage.read_bytes(card))
+        except ValidationError:
+            raise JobError(
+                f"--as {storage.redact(path)}: {storage.redact(card)} would be its card, and is something else: name "
+                "another file"
+            ) from None
+    elif storage.exists(storage.absolute(path)):
+        raise JobError(
+            f"--as {storage.redact(path)}: is there already, and no head that `fit` has made, for its card is "
+            "missing: name another file, or remove that one"
+        )
 
 
 def _card(

@@ -54,7 +54,8 @@ class ForkServer:
         arguments = [json.dumps(sys.path), str(theirs.fileno()), entry]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", CODE, *arguments],
+                # -P: a json.py in the folder where the command was given is not the one that is meant.
+                [sys.executable, "-P", "-c", CODE, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # as under Ray, what a crash or a library prints is not for a person
                 stderr=subprocess.DEVNULL,
@@ -94,7 +95,10 @@ class ForkServer:
         """
         if self._ready:
             return
-        told = self._control.recv(MESSAGE)
+        try:
+            told = self._control.recv(MESSAGE)
+        except ConnectionError:  # it ended before it had read what was sent
+            told = b""
         if not told:
             raise StateError(_gone(self._process.wait()))
         if told != READY:

@@ -226,7 +226,10 @@ def _info(file: BinaryIO, member: str | None) -> zipfile.ZipInfo:
         names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if member is None or member not in names:
         lacks = "needs the name of an array" if member is None else f"has no array `{member}`"
-        raise InputError(f"the .npz {lacks}; it has {', '.join(sorted(names))}: write X.npz#NAME")
+        raise InputError(
+            f"the .npz {lacks}; it has {', '.join(sorted(names))}: write X.npz#NAME, or with `features` the name as "
+            "`image_feature` or `text_feature`"
+        )
     return names[member]
 
 

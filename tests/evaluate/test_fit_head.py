@@ -343,6 +343,20 @@ def test_the_steps_that_it_prints_are_a_job_for_that_pool(
     assert sum(row["kept"] for row in ledger(tmp_path / "scored")) == round(0.3 * COUNT / 3)
 
 
+def test_only_a_head_and_its_card_are_replaced(
+    pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [str(pool), *GOOD, "--kind", "pair", "--as"]
+    for _ in range(2):
+        fit(capsys, *options, str(tmp_path / "good.safetensors"))
+    others = {"data.json": "and is something else", "model.safetensors": "its card is missing"}
+    for name, said in others.items():
+        (tmp_path / name).write_bytes(b"[1]")
+        head = (tmp_path / name).with_suffix(".safetensors")
+        assert said in refused(capsys, *options, str(head))
+        assert (tmp_path / name).read_bytes() == b"[1]"
+
+
 def test_a_run_may_trust_what_it_has_kept_itself(
     trusted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -351,7 +365,6 @@ def test_a_run_may_trust_what_it_has_kept_itself(
         head = str(tmp_path / f"{number}.safetensors")
         told.append(fit(capsys, str(trusted), *which, "--kind", "pair", "--as", head))
     assert told[0] == told[1]
-    assert told[0]["trusted"] is None
     assert not any("different runs" in warning for warning in told[0]["warnings"])
 
 

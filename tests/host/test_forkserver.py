@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import psutil
 import pytest
@@ -185,6 +186,25 @@ def test_a_server_that_was_ended_from_outside_is_one_line() -> None:
         until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE)
         with pytest.raises(StateError, match=r"has ended \(exit code -9\)"):
             server.fork()
+
+
+def test_a_server_that_ends_before_it_reads_is_one_line() -> None:
+    with forking() as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        server.preload(["json"])
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(StateError, match=r"has ended \(exit code -9\)"):
+            server.fork()
+
+
+def test_files_in_the_folder_of_the_command_are_no_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "signal", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    with forking() as server:
+        assert server.fork().recv()[1] == 1
 
 
 def test_what_is_not_installed_is_left_out() -> None:

@@ -18,11 +18,12 @@ from tamis.jobs.commands.run import losses, uncaptioned
 from tamis.jobs.job_files.draft import fitted
 from tamis.jobs.job_files.load import Request, load
 from tamis.jobs.job_files.template import template
-from tamis.jobs.terminal.patience import told_after, weights_of
+from tamis.jobs.terminal.patience import look_for_weights, told_after, weights_of
+from tamis.pipeline import encoders
 from tamis.pipeline.audit.reading.funnel import Funnel
 from tamis.pipeline.planning.preview import preview
 from tamis.pipeline.runs import plan
-from tamis.schemas.errors import InputError, JobError
+from tamis.schemas.errors import InputError, JobError, ModelError
 from tamis.schemas.manifest import StepCount
 from tamis.schemas.parse import parse_job
 from tests.support.pictures import encode, noise
@@ -315,10 +316,10 @@ def test_members_of_other_names_are_told_how_to_be_taken(tmp_path: Path) -> None
 
 def test_a_plan_that_looks_for_weights_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     head = "name: a\ninput: x.tar\noutput: o\nsteps: [embed: {encoder: "
-    text = weights_of(parse_job(f"{head}'open_clip:ViT-B-32/openai'}}]", "job"))
+    text = weights_of(parse_job(f"{head}'open_clip:ViT-B-32/openai'}}]", "job").embeds)
     assert text is not None
     assert text.startswith("looking for the weights of open_clip:ViT-B-32/openai: ")
-    assert weights_of(parse_job(f"{head}demo}}]", "job")) is None
+    assert weights_of(parse_job(f"{head}demo}}]", "job").embeds) is None
     said = ""
     with told_after(text, 0.0):
         for _ in range(1000):
@@ -330,3 +331,12 @@ def test_a_plan_that_looks_for_weights_says_so(capsys: pytest.CaptureFixture[str
     with told_after(text, 60.0), told_after(None, 0.0):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_wrong_with_weights_is_said_by_who_needs_them(tmp_path: Path) -> None:
+    encoder = f"timm:test_vit@{tmp_path}/gone.safetensors"
+    text = f"name: a\ninput: x.tar\noutput: o\nsteps: [embed: {{encoder: '{encoder}'}}]"
+    embed, *_ = steps = parse_job(text, "job").steps
+    with pytest.raises(ModelError, match="no checkpoint file"):
+        encoders.describe(embed.spec, embed.precision)
+    look_for_weights(steps)

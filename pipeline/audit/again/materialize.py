@@ -52,7 +52,7 @@ def free(output: str) -> str:
 def plan_of(run: FinishedRun, changed: Job, root: str) -> Plan:
     """The plan of ``changed``, a run's job with other steps or settings; ``root`` begins with the numbers of its parts.
 
-    No model is asked for: nothing is embedded. New files that the job's patterns match are left out.
+    No model is loaded: nothing is embedded. New files that the job's patterns match are left out.
 
     Raises:
         JobError: a step that does not fit.
