@@ -34,6 +34,33 @@ def own(rows: pa.Table, names: Collection[str] | None = None) -> pa.Table:
     )
 
 
+def retold(own: pa.Table, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Columns ``own`` of some rows; lists and objects that have another type in ``schema`` are read again as that. The
+    type that holds a part's values may have text for some inside of them, which is no text where the whole is.
+
+    Args:
+        own: of n rows, by whatever format.
+        rows: of ingest's table; where they have no JSON, the columns stay.
+        schema: the result's.
+    """
+    kinds = {field.name: field.type for field in schema}
+    names = [
+        field.name
+        for field in own.schema
+        if pa.types.is_nested(field.type) and kinds.get(field.name, field.type) != field.type
+    ]
+    texts = rows["meta"].to_pylist() if names else []
+    if not any(text is not None for text in texts):
+        return own
+    told = iter(_loaded([text for text in texts if text is not None]))
+    objects = [None if text is None else next(told) for text in texts]
+    for name in names:
+        values = (None if one is None else one.get(name) for one in objects)
+        place = own.schema.get_field_index(name)
+        own = own.set_column(place, name, own_columns.of_kind(values, kinds[name]))
+    return own
+
+
 def _loaded(texts: Sequence[str]) -> list[Any]:
     """The JSON values of texts: in one call, in which a key that comes again is one string."""
     with suppress(RecursionError):  # one level deeper than each alone
