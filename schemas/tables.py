@@ -93,9 +93,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 
 def find_column(wanted: str, available: list[str]) -> str | None:
-    """The input's own name for the column ``wanted`` or an alias of it, whatever its case; None if it has none."""
+    """The input's own name for the column ``wanted`` or an alias of it, whatever its case; None if it has none.
+
+    Of names that differ in their case alone the one that is written so comes first, else the first.
+    """
     by_lower = {name.lower(): name for name in reversed(available)}
+    if wanted in available:
+        return wanted
     for name in (wanted.lower(), *ALIASES.get(wanted, ())):
         if name in by_lower:
-            return by_lower[name]
+            return name if name in available else by_lower[name]
     return None

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.pipeline.inputs.formats import outline
+from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import numpy_arrays, storage
 from tamis.schemas.errors import InputError
@@ -86,7 +86,8 @@ def check(inputs: Sequence[InputFile], name: str = "") -> None:
 
 
 def check_counted(inputs: Sequence[InputFile], rows: Sequence[int], name: str = "") -> None:
-    """Check that no file has more embeddings than the rows, (files,), that ingest has counted: a tar has no header.
+    """Check that no file has more embeddings than the rows, (files,), that ingest has counted, for a tar has no header;
+    nor a table in text fewer, whose rows are known then too, but where each caption of one is a sample.
 
     Raises:
         InputError: as ``check``.
@@ -100,7 +101,8 @@ def check_counted(inputs: Sequence[InputFile], rows: Sequence[int], name: str = 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda pair: _rows_of(pair[1]), pairs))
     for (file, address, count), have in zip(pairs, found, strict=True):
-        if have > count:
+        whole = format_of(file).values_in_table and file.reading.captions != "each"
+        if have > count or (whole and have < count):
             raise _other_count(address, have, count, file)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, json_text, own_columns, partitions
+from tamis.pipeline.inputs import columns, json_text, own_columns, own_types, partitions
 from tamis.pipeline.inputs.formats import Format
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import storage
@@ -32,6 +32,44 @@ def own(rows: pa.Table, names: Collection[str] | None = None) -> pa.Table:
     return own_columns.of_objects(
         [None if text is None else next(objects) for text in texts], names
     )
+
+
+def retold(own: pa.Table, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Columns ``own`` of some rows; those of which lists or objects become text in ``schema`` are read again as that.
+    The type that holds a part's values may have text for some inside of them, which is no text where the whole is.
+
+    Args:
+        own: of n rows, by whatever format.
+        rows: of ingest's table; where they have no JSON, the columns stay.
+        schema: the result's.
+    """
+    kinds = {field.name: field.type for field in schema}
+    names = [
+        field.name
+        for field in own.schema
+        if _becomes_text(field.type, kinds.get(field.name, field.type))
+    ]
+    texts = rows["meta"].to_pylist() if names else []
+    if not any(text is not None for text in texts):
+        return own
+    told = iter(_loaded([text for text in texts if text is not None]))
+    objects = [None if text is None else next(told) for text in texts]
+    for name in names:
+        values = (None if one is None else one.get(name) for one in objects)
+        place = own.schema.get_field_index(name)
+        own = own.set_column(place, name, own_columns.of_kind(values, kinds[name]))
+    return own
+
+
+def _becomes_text(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether lists or objects, at any depth, are text in another type."""
+    types = pa.types
+    if types.is_struct(kind) and types.is_struct(wanted):
+        inner = {field.name: field.type for field in wanted}
+        return any(_becomes_text(f.type, inner.get(f.name, f.type)) for f in kind)
+    if own_types.is_list(kind) and own_types.is_list(wanted):
+        return _becomes_text(kind.value_type, wanted.value_type)
+    return bool(types.is_nested(kind) and types.is_string(wanted))
 
 
 def _loaded(texts: Sequence[str]) -> list[Any]:

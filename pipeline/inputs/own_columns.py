@@ -71,7 +71,11 @@ def _plain(values: Sequence[Any]) -> pa.DataType | None:
 
 
 def _column_of_any(values: Sequence[Any]) -> pa.Array:
-    kind = _type_of(values)
+    return of_kind(values, _type_of(values))
+
+
+def of_kind(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
+    """Values of JSON as a type that holds them."""
     return pa.array([_fit(value, kind) for value in values], kind)
 
 

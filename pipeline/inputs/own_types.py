@@ -86,7 +86,7 @@ def merged(one: pa.DataType, other: pa.DataType, large: bool = False) -> pa.Data
         found = rule(one, other, large)
         if found is not None:
             return found
-    if _is_list(one) and _is_list(other):
+    if is_list(one) and is_list(other):
         inner = merged(one.value_type, other.value_type, large)
         long = pa.types.is_large_list(one) or pa.types.is_large_list(other)
         return pa.large_list(inner) if long else pa.list_(inner)
@@ -100,7 +100,8 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of this type are lists."""
     types = pa.types
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
@@ -227,7 +228,7 @@ def cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
         found = pa.array(texts, pa.large_string()).cast(kind)
     elif pa.types.is_struct(kind):
         found = _as_struct(array, kind)
-    elif _is_list(kind) and not pa.types.is_fixed_size_list(kind):
+    elif is_list(kind) and not pa.types.is_fixed_size_list(kind):
         found = _as_list(array, kind)
     else:
         try:

@@ -36,7 +36,8 @@ def column(file: InputFile, available: Sequence[str]) -> str | None:
     if named:
         return next((name for name in named if name in available), None)
     others = {name for _, names in file.reading.columns for name in names}
-    by_lower = {name.lower(): name for name in reversed(available) if name not in others}
+    free = [name for name in available if name not in others]
+    by_lower = {name.lower(): name for name in reversed(free)} | {name: name for name in free}
     return next((by_lower[name] for name in NAMES if name in by_lower), None)
 
 

@@ -216,9 +216,7 @@ def files_in(path: str) -> list[File]:
     files: list[File] = []
     for info in _entries(path):
         hidden = str(info["name"]).rpartition("/")[2].startswith(".") or info["name"] == inner
-        if not hidden and info["type"] == "file":
-            files.append(file_of(fs, info, base))
-        elif not hidden and _is_link_to_file(fs, info):
+        if not hidden and (info["type"] == "file" or _is_link_to_file(fs, info)):
             with suppress(FileNotFoundError):  # removed since the listing
                 files.append(file_of(fs, info, base))
     return sorted(files, key=lambda file: file.relative)

@@ -104,6 +104,12 @@ def test_bytes_that_are_read_twice_are_counted_once(
     assert (totals.size, totals.sha256) == (len(data), hashlib.sha256(data).digest())
 
 
+def test_an_object_inside_of_the_first_row_is_no_row() -> None:
+    rows = ['{"text": "a", "v": [1, {"text": "x"}, 2', '{"text": "b", "v": [1]}']
+    found = read(f"[{', '.join(rows)}]".encode(), 50, LIMIT)
+    assert [record.data for record in found] == [row.encode() for row in rows]
+
+
 def test_a_long_value_is_one_where_its_brackets_are_closed() -> None:
     long = {**flat(1), "tags": [flat(number) for number in range(200)]}
     rows = [flat(0), long, flat(2)]

@@ -115,3 +115,15 @@ def test_null_takes_a_rule_away(rules: dict[str, object]) -> None:
     assert "words" in str(raw)
     with pytest.raises(JobError, match=r"there is no `wrds` \(did you mean words\?\)|wrds"):
         apply_setting(raw, "rules.wrds=null")
+
+
+def test_a_list_of_words_is_told_of_the_lacking_caption_too(tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("word\n")
+    pq.write_table(pa.table({"url": URL, "photo_title": TEXT}), tmp_path / "a.parquet")
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        f"name: a\ninput: [{{path: {tmp_path}/a.parquet}}]\noutput: {tmp_path}/run\n"
+        f"steps: [{{signals: {{names: [bad], lists: {{bad: {tmp_path}/bad.txt}}}}}}, write]\n"
+    )
+    with pytest.raises(JobError, match=r"--set 'input.0.columns=\{text: photo_title\}'$"):
+        plan.make(load(Request(str(job))))

@@ -89,3 +89,18 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     (folder / "i1.npy").write_bytes((folder / "i1.npy").read_bytes()[:-4])
     with pytest.raises(InputError, match=r"i1.npy`: the array ends 4 bytes early"):
         run_here(planned(folder))
+
+
+@pytest.mark.parametrize("rows", [5, 7])
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_the_rows_of_a_table_in_text_are_counted_too(
+    tmp_path: Path, ending: str, rows: int
+) -> None:
+    texts = [f"caption {number}" for number in range(6)]
+    lines = ["text", *texts] if ending == "csv" else [f'{{"text": "{text}"}}' for text in texts]
+    (tmp_path / f"a.{ending}").write_text("\n".join(lines))
+    np.save(tmp_path / "a.npy", vectors(rows))
+    entry = {"path": f"{tmp_path}/a.{ending}", "image_embeddings": f"{tmp_path}/a.npy"}
+    steps = "- embed: {encoder: precomputed}\n- write"
+    with pytest.raises(InputError, match=f"{rows} embeddings for the 6 rows of .* other rows"):
+        run_here(make_plan(tmp_path / "run", "", steps, input=[entry]))

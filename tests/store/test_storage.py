@@ -391,9 +391,7 @@ def test_a_disk_tells_what_fsspec_tells(tmp_path: Path) -> None:
             with pytest.raises(type(error)):
                 ours.info(path)
         else:
-            found = ours.info(path)
-            assert found.pop("status").st_ino == told["ino"]
-            assert found == {key: told[key] for key in ("name", "size", "type")}
+            assert ours.info(path).items() >= {k: told[k] for k in ("name", "size", "type")}.items()
 
 
 @pytest.mark.parametrize("path", ["runs/mine", "./a:b", "~/x", "file:///tmp/x/", "/tmp/a:b"])

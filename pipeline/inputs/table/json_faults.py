@@ -99,12 +99,12 @@ class Known:
             self._all = self._all & found.keys() if self._seen > 1 else set(found)
 
     def is_one(self, text: str, at: int) -> bool:
-        """Whether the object that begins at a place of a value has half of them, and hardly others; of an object whose
+        """Whether the object that begins at a place of a value has most of them, and hardly others; of an object whose
         end is not there its first keys say it. Where no sound object is known yet, the value's own keys count.
         """
         keys, whole = _keys(text, at)
         some, all_ = (self._some, self._all) if self._seen else (_keys(text, 0)[0],) * 2
-        common = len(keys & all_) * 2 >= len(all_) if whole else len(keys) > 1
+        common = len(keys & all_) * 2 > len(all_) if whole else len(keys) > 1
         return (common or keys >= all_) and len(keys & some) * 2 > len(keys)
 
 

@@ -37,6 +37,8 @@ def mend(
     """
     if any(OF_PICTURES & set(SIGNALS[name].reads) for name in lacking if name in SIGNALS):
         return None
+    if not config.plugged.keys().isdisjoint(lacking):  # they would stand among the functions alone
+        return None
     users = [step for step in steps if _read(step) & set(lacking)]
     swaps: dict[str, str | None] = {}
     for name in lacking:

@@ -43,6 +43,8 @@ from tamis.schemas.job import Job
 from tamis.schemas.resources import Claimed
 from tamis.schemas.yaml12 import flow
 
+_OF_TEXT = {name for name, signal in SIGNALS.items() if "text" in signal.reads}
+
 
 class Signals(Step):
     """``values``: a table for each part. Only where a sample ended the process that computed them, a ``verdict``."""
@@ -88,7 +90,8 @@ class Signals(Step):
     def _with_mend(self, error: LackingError) -> JobError:
         """The error with what mends it: settings; of an input without captions that which names their column."""
         number, entry = next((n, e) for n, e in enumerate(self.job.input) if e.name == error.entry)
-        if _needs_text(error.names) and (refused := outline(error.first).refused) is not None:
+        texts = {*self.config.lists, *self.config.classifiers} | _OF_TEXT
+        if texts & {*error.names} and (refused := outline(error.first).refused) is not None:
             found = likely(name for name, kind in error.known.items() if kind == columns.TEXT)
             said = f": --set 'input.{number}.columns={{text: {flow(found[0])}}}'" if found else ""
             return JobError(f"{refused}{said}")
@@ -212,7 +215,3 @@ class Signals(Step):
             return self.config.plugins[origin.name].identity
         assert origin.signal is not None, "an origin is one of the six"
         return {"signal": origin.signal.identity()}
-
-
-def _needs_text(names: Sequence[str]) -> bool:
-    return any("text" in SIGNALS[name].reads for name in names if name in SIGNALS)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs import own_columns, own_types
+from tamis.pipeline.inputs import json_rows, own_columns, own_types
 from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, VALUE_COLUMNS, Sample, format_of
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.results import sidecars
@@ -85,7 +85,8 @@ class Piece:
 
     def fitted(self, own: pa.Schema) -> Piece:
         """The piece with the input's columns as the result has them."""
-        return replace(self, own=own_columns.fitted(self.own, own))
+        told = json_rows.retold(self.own, self.rows, own)
+        return replace(self, own=own_columns.fitted(told, own))
 
     @cached_property
     def objects(self) -> list[dict[str, Any]]:

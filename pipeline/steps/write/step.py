@@ -65,7 +65,7 @@ class Write(Step):
     ``spread`` and ``sorted``.
     """
 
-    version = 3
+    version = 4
     passing = ("spread", "sorted")
 
     def __init__(self, config: Config, job: Job) -> None:
