@@ -15,6 +15,7 @@ from tamis.pipeline.steps.shared.vector_sets import blocks, kind_of, vector_set
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import Float16s
 from tamis.schemas.errors import JobError
+from tamis.schemas.layout import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ def of_run(embedding: Embedding, path: str, side: Side) -> Several:
     """
     if kind_of(path) != "run":
         raise JobError(f"--like-run {path}: is a file: name the directory of a finished run")
+    if not storage.exists(storage.join(storage.absolute(path), MANIFEST)):
+        raise JobError(
+            f"--like-run {storage.redact(path)}: is no finished run: name a directory that has {MANIFEST}"
+        )
     most = Target.model_fields["most"].default
     of = vector_set("--like-run", path, embedding.config, embedding.run.seed, side, most)
     rows = np.concatenate([block.rows for block in blocks(of, None)])
