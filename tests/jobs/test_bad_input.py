@@ -84,7 +84,7 @@ PLANNED = [
 RUNNING = [
     Bad(
         "a column that is missing",
-        ("words needs text", "the input has columns sha, words_of"),
+        ("has no column for `text`", "it has sha (string), words_of (int64)", "name it"),
         entry="path: FOLDER/data/0.parquet",
     ),
     Bad(
