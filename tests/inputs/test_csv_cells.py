@@ -134,3 +134,14 @@ def test_captions_that_are_all_digits_stay_text_beside_their_column(tmp_path: Pa
     table = pq.read_table(tmp_path / "run/shards/00000.parquet")
     assert table["tamis_caption"].to_pylist() == ["2001", "2002"]
     assert table["caption"].to_pylist() == [2001, 2002]
+
+
+@pytest.mark.parametrize("part_samples", [1, 2])
+def test_a_column_without_a_name_has_that_of_its_place(tmp_path: Path, part_samples: int) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(",url,caption,,\n5,http://h/0,a dog,,\n6,http://h/1,a cat,x,\n")
+    run_here(make_plan(tmp_path / "run", path, "  - write", part_samples=part_samples))
+    table = pq.read_table(tmp_path / "run/shards/00000.parquet")
+    assert table["Unnamed: 0"].to_pylist() == [5, 6]
+    assert table["Unnamed: 3"].to_pylist() == [None, "x"]
+    assert "Unnamed: 4" not in table.column_names  # it holds nothing: lines end in a comma

@@ -128,14 +128,17 @@ class Csv:
     """Cells under the names of a header.
 
     Attributes:
-        names: of the columns; one without a name is left out.
+        names: of the columns; one without a name has that which pandas gives it, by its place.
         delimiter: between cells.
         spaced: whether a blank stands behind each delimiter, which is no part of a cell.
+        unnamed: those of the names that do not stand in the header. Their empty cells are none: most such columns come
+            of a delimiter at the ends of the lines.
     """
 
     names: tuple[str, ...]
     delimiter: str
     spaced: bool = False
+    unnamed: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, header: Record, delimiters: str) -> Csv:
@@ -154,16 +157,17 @@ class Csv:
             raise ValueError("its first line is a remark: remove it (sed -i 1d)")
         cells_ = _names(text, delimiter)
         spaced = len(cells_) > 1 and all(cell.startswith(" ") for cell in cells_[1:])
-        names = tuple(name.strip() for name in _cells(text, delimiter, spaced=spaced))
-        if not any(names) or not all(name.isprintable() for name in names):
+        written = [name.strip() for name in _cells(text, delimiter, spaced=spaced)]
+        if not any(written) or not all(name.isprintable() for name in written):
             known = named(header.data) or unmarked(header.data)
             raise ValueError(known or "the header is no line of names")
-        twice = [name for name in names if name and names.count(name) > 1]
+        names = tuple(name or f"Unnamed: {place}" for place, name in enumerate(written))
+        twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise ValueError(
                 f"the header has more than one column `{twice[0]}`: give one another name"
             )
-        return cls(names, delimiter, spaced)
+        return cls(names, delimiter, spaced, frozenset(names).difference(written))
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """Those below the header that have something in them."""
@@ -189,7 +193,7 @@ class Csv:
                     mend = f": it ends in {self.delimiter!r}: give the header a name for that cell, or take it away"
             raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}{mend}")
         cells_of = zip(self.names, found, strict=True)
-        return {name: cell or None for name, cell in cells_of if name}
+        return {name: cell or None for name, cell in cells_of if cell or name not in self.unnamed}
 
     def kinds(self, rows: Sequence[Fields]) -> columns.Columns:
         """The type that all cells can be read as."""
@@ -208,9 +212,14 @@ class Csv:
     def own(self, rows: pa.Table) -> pa.Table:
         """The text of all cells: what type a column has is known when all parts have been seen."""
         objects = [{} if text is None else json.loads(text) for text in rows["meta"].to_pylist()]
-        names = [*filter(None, self.names)]
-        columns_ = {name: [one.get(name) for one in objects] for name in names}
-        return pa.table({n: pa.array(column, pa.string()) for n, column in columns_.items()})
+        columns_ = {name: [one.get(name) for one in objects] for name in self.names}
+        return pa.table(
+            {
+                name: pa.array(column, pa.string())
+                for name, column in columns_.items()
+                if name not in self.unnamed or any(column)
+            }
+        )
 
     def typed(self, own: pa.Table) -> pa.Schema:
         """Each of the type that says all that stands in its cells."""
