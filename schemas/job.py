@@ -144,7 +144,8 @@ class Input(Model):
         examples=[{"image": ["img", "input.jpg"], "text": "cap"}],
         description="the input's own names of what is taken from it, where they are not the usual ones: columns, "
         "keys of json, or suffixes of a tar's members; of several the first that a sample has. `{uid: none}`: the "
-        "input's own uids are not taken, such as those that are not 32 hex digits",
+        "input's own uids are not taken, such as those that are not 32 hex digits; `{image: none}`: a table's "
+        "pictures are not read, such as paths of pictures that are not there",
     )
     captions: Captions = Field(
         "one",
@@ -179,13 +180,13 @@ class Input(Model):
 
     @field_validator("columns")
     @classmethod
-    def _only_uids_can_be_left(cls, columns: dict[Column, Paths]) -> dict[Column, Paths]:
+    def _uids_and_pictures_can_be_left(cls, columns: dict[Column, Paths]) -> dict[Column, Paths]:
         for name, names in columns.items():
             if not all(names) or not names:
                 raise ValueError(f"{name}: name a column, a key or a suffix")
-            if names == ("none",) and name != "uid":
+            if names == ("none",) and name not in {"uid", "image"}:
                 raise ValueError(
-                    f"{name}: `none` is for uid alone; of an input without captions say `captions: none`"
+                    f"{name}: `none` is for uid and image; of an input without captions say `captions: none`"
                 )
         return columns
 

@@ -116,7 +116,12 @@ def reading_of(entry: Input) -> Reading:
             f"input `{entry.name}`: `captions: each` makes several samples of a row, and embeddings have one: say "
             "`captions: first`"
         )
-    columns = {name: names for name, names in entry.columns.items() if names != ("none",)}
+    none = ("none",)  # uids are no column's then: ``own_uids``
+    columns = {
+        name: () if names == none else names
+        for name, names in entry.columns.items()
+        if name != "uid" or names != none
+    }
     return Reading(tuple(sorted(columns.items())), entry.captions)
 
 

@@ -26,7 +26,8 @@ class Reading(NamedTuple):
     """The job's settings for reading an entry's samples.
 
     Attributes:
-        columns: a name of ingest's (``text``, ``image``) -> the input's own names, the preferred one first.
+        columns: a name of ingest's (``text``, ``image``) -> the input's own names, the preferred one first; no name
+            for an image that is not read.
         captions: how many a sample has, as ``schemas.job.Input`` explains it.
     """
 
@@ -39,7 +40,7 @@ class Reading(NamedTuple):
 
     def column(self, wanted: str, available: Sequence[str]) -> str | None:
         """The input's own name for ``wanted`` among those available; None if it has none."""
-        if wanted == "text" and self.captions == "none":
+        if (wanted == "text" and self.captions == "none") or (wanted == "image" and self.bare):
             return None
         names = self.names(wanted)
         if not names:
@@ -48,6 +49,11 @@ class Reading(NamedTuple):
             free = [name for name in available if wanted != "image" or name not in taken]
             return find_column(wanted, free)
         return next((name for name in names if name in available), None)
+
+    @property
+    def bare(self) -> bool:
+        """Whether no pictures are read."""
+        return dict(self.columns).get("image") == ()
 
     @property
     def told(self) -> Reading | None:

@@ -104,6 +104,8 @@ class JsonRows(Format):
 
 def refused(file: InputFile) -> str | None:
     """The reason why a job cannot name some columns, where samples are files: they have these by themselves."""
+    if file.reading.bare:
+        return f"`{storage.redact(file.path)}`: `columns: {{image: none}}`: its samples are its pictures: leave it out"
     for name in ("key", "width", "height", "sha256"):
         if file.reading.names(name):
             return (

@@ -33,7 +33,7 @@ class NoPictureError(ValueError):
 def column(file: InputFile, available: Sequence[str]) -> str | None:
     """The column with the paths of pictures: the job's, or one of NAMES that the job does not name for another."""
     named = file.reading.names("image")
-    if named:
+    if named or file.reading.bare:
         return next((name for name in named if name in available), None)
     others = {name for _, names in file.reading.columns for name in names}
     free = [name for name in available if name not in others]

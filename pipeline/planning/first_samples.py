@@ -70,7 +70,10 @@ def mend(file: InputFile, row: Mapping[str, Any]) -> str:
         below = _folder_of(file, taken["image"], row)
         if below is not None:
             return f": it lies in {below}: put the table there"
-        return ": put the pictures below the table's folder, or name another column: `columns: {image: NAME}`"
+        return (
+            ": put the pictures below the table's folder, name another column: `columns: {image: NAME}`, or read none: "
+            "`columns: {image: none}`"
+        )
     others = [name for name in format_of(file).columns(file) if name not in taken.values()]
     keys = f"; the json has {', '.join(others[:KEYS])}" if others and not taken else ""
     if reason == Reason.MISSING_IMAGE:

@@ -296,7 +296,7 @@ def test_a_signal_of_captions_is_refused_without_any(tmp_path: Path, bare: Path)
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"image": "none"}, "`none` is for uid alone"),
+        ({"text": "none"}, "`none` is for uid and image"),
         ({"text": []}, "name a column, a key or a suffix"),
         ({"picture": "x"}, "picture"),
     ],
@@ -322,3 +322,27 @@ def test_plan_tells_of_steps_that_keep_one_caption_of_a_picture(
     steps = f"  - exact_duplicates: {{on: {on}}}\n  - write"
     notes = preview(make_plan(tmp_path / "run", "", steps, input=[entry]))["notes"]
     assert any("joins by picture" in note for note in notes) == joins
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])
+def test_pictures_of_a_table_can_be_left(tmp_path: Path, name: str) -> None:
+    row = {"image": "gone/1.jpg", "url": "http://h/1.jpg", "text": "a red dog"}
+    path = tmp_path / name
+    if name.endswith("csv"):
+        path.write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    elif name.endswith("jsonl"):
+        path.write_text(json.dumps(row) + "\n")
+    else:
+        pq.write_table(pa.table({column: [value] for column, value in row.items()}), path)
+    entry = {"path": str(path), "columns": {"image": "none"}}
+    run_here(make_plan(tmp_path / "run", "", "  - write", input=[entry]))
+    (kept,) = pq.read_table(tmp_path / "run/shards/00000.parquet").to_pylist()
+    assert {column: kept[column] for column in row} == row
+
+
+def test_pictures_that_are_the_samples_cannot_be_left(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/1.png").write_bytes(picture(1))
+    entry = {"path": str(tmp_path / "in"), "columns": {"image": "none"}}
+    with pytest.raises(InputError, match="its samples are its pictures: leave it out"):
+        make_plan(tmp_path / "run", "", "  - write", input=[entry])

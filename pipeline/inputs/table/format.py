@@ -93,7 +93,7 @@ class TextTable(Format):
         reading, shown = file.reading, storage.redact(file.path)
         found = {**taken, "image": picture}
         for name, names in reading.columns:
-            if found.get(name) is None:
+            if names and found.get(name) is None:
                 return (
                     f"`{shown}` has no column {' or '.join(names)}; it has {', '.join(available)}"
                 )
