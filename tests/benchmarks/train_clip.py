@@ -16,6 +16,7 @@ import io
 import json
 import math
 import statistics
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -247,6 +248,8 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
             figures.append(
                 {**measure(model, held, device), "first_loss": losses[0], "last_loss": losses[-1]}
             )
+            told = ", ".join(f"{metric} {value:.4f}" for metric, value in figures[-1].items())
+            print(f"{name}, seed {seed}: {told}", file=sys.stderr, flush=True)
         found["runs"][name] = {
             metric: {
                 "values": [figure[metric] for figure in figures],
