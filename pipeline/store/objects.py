@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tamis.pipeline.host.bytes_read import READ
+from tamis.pipeline.store.sized import Sized
 from tamis.schemas.errors import InputError, StorageError
 from tamis.schemas.redaction import redact_text
 
@@ -210,15 +211,15 @@ class _StoreFile(io.RawIOBase):
         super().close()
 
 
-class TableObject(io.RawIOBase):
+class TableObject(Sized):
     """An object for a reader that seeks: a request each read, but for the bytes that ``fetch`` got before.
 
     The client's own file would request the object's tag first, even with a known size.
     """
 
     def __init__(self, fs: fsspec.AbstractFileSystem, path: str, name: str, size: int) -> None:
-        self._fs, self._path, self._name, self._size = fs, path, name, size
-        self._at = 0
+        super().__init__(size)
+        self._fs, self._path, self._name = fs, path, name
         self._blocks: list[tuple[int, bytes]] = []
 
     def fetch(self, blocks: Sequence[tuple[int, int]]) -> None:
@@ -226,24 +227,6 @@ class TableObject(io.RawIOBase):
         self._blocks = []
         data = fetch_all(self._fs, self._path, self._name, blocks)
         self._blocks = [(offset, held) for (offset, _), held in zip(blocks, data, strict=True)]
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """The offset of the next read, in bytes."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to ``offset`` bytes from the start, the present offset or the end; returns the new one."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
 
     def read(self, size: int | None = -1) -> bytes:
         """Up to ``size`` bytes, all that are left by default."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -24,6 +23,7 @@ from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.parquet import ParquetFile
+from tamis.pipeline.store.sized import Sized
 from tamis.schemas.errors import InputError
 
 MAGIC = b"PAR1"
@@ -92,29 +92,8 @@ class _PageIsAskedFor(Exception):  # noqa: N818 - nothing is wrong
     """A page would be read next."""
 
 
-class _Unread(io.RawIOBase):
+class _Unread(Sized):
     """A file of which nothing is read."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._at, self._size = 0, size
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """Where it stands."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Stand elsewhere."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
 
     def readinto(self, buffer: Any) -> int:  # noqa: ARG002
         """Refuse."""
