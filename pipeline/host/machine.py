@@ -9,8 +9,8 @@ from pathlib import Path
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Files with the limit of a container's memory, of both versions of control groups."""
 
-DRIVER = "/proc/driver/nvidia/gpus"
-"""The folder in which NVIDIA's driver has a folder for each GPU."""
+DRIVERS = (("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*"))
+"""Folder and pattern of what NVIDIA's driver has there for each GPU. Not every container shows the first."""
 
 
 def processors() -> int:
@@ -32,6 +32,5 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name.strip() for name in visible.split(",") if name.strip() not in {"", "-1"}]
-    with suppress(OSError):
-        return [str(number) for number in range(len(list(Path(DRIVER).iterdir())))]
-    return []
+    found = (len(list(Path(folder).glob(pattern))) for folder, pattern in DRIVERS)
+    return [str(number) for number in range(next(filter(None, found), 0))]

@@ -1,7 +1,7 @@
 """What a GPU does of what it can: images a second, and GFLOP/s of clusters and semantic duplicates. For a bare machine.
 
     pip install torch open_clip_torch numpy scipy threadpoolctl pyarrow xxhash faiss-cpu pydantic zlib-ng simplejpeg
-    make names; PYTHONPATH=build/names:. python tests/benchmarks/gpu.py
+    make names; PYTHONPATH=build/names:. python tests/benchmarks/gpu.py [products] [ViT-B-32] [ViT-L-14]
 
 With faiss-gpu instead of faiss-cpu (never both) faiss's own search on the GPU stands beside ours.
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -363,10 +364,10 @@ def main() -> None:
     decoded = decoding(sizes)
     name = f"GPU: {torch.cuda.get_device_name()}" if gpu else ""
     # Each as soon as it is there: what comes later may not fit this GPU.
-    works = [partial(products, device, sizes)]
-    works += [partial(model_rows, device, model, sizes, decoded) for model in sizes.models]
-    for work in works:
-        rows = work()
+    works = {"products": partial(products, device, sizes)}
+    works |= {model: partial(model_rows, device, model, sizes, decoded) for model in sizes.models}
+    for asked in sys.argv[1:] or works:
+        rows = works[asked]()
         if gpu:
             show(name, rows)
     if not gpu:

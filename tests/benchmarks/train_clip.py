@@ -18,9 +18,10 @@ import math
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,15 @@ SIZES = {
         "embed": 64,
         "context": 16,
     },
+    "icons": {
+        "image": 64,
+        "patch": 8,
+        "width": 256,
+        "layers": 6,
+        "heads": 4,
+        "embed": 256,
+        "context": 16,
+    },
     "small": {
         "image": 112,
         "patch": 16,
@@ -54,7 +64,8 @@ SIZES = {
         "context": 32,
     },
 }
-"""Transformers with CLIP's two towers; `small` has 40 million parameters, half of them the token table."""
+"""Transformers with CLIP's two towers. `icons` is for drawings of 64 pixels; `small` has 40 million parameters, half of
+them the token table."""
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
 
@@ -239,23 +250,24 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         "left_out": held.left_out,
         "runs": {},
     }
-    for name, paths in runs.items():
-        figures = []
-        for seed in range(args.seeds):
-            model = build(size, seed)
-            loaded = loader(paths, size, args, seed)
-            losses = train(model, loaded, args.steps, args.rate, device)
-            figures.append(
-                {**measure(model, held, device), "first_loss": losses[0], "last_loss": losses[-1]}
-            )
-            told = ", ".join(f"{metric} {value:.4f}" for metric, value in figures[-1].items())
-            print(f"{name}, seed {seed}: {told}", file=sys.stderr, flush=True)
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    # Seed by seed: what is there when somebody has waited enough compares all runs.
+    for seed, (name, paths) in product(range(args.seeds), runs.items()):
+        began = time.perf_counter()
+        model = build(size, seed)
+        losses = train(model, loader(paths, size, args, seed), args.steps, args.rate, device)
+        one = {**measure(model, held, device), "first_loss": losses[0], "last_loss": losses[-1]}
+        figures[name].append(one)
+        told = ", ".join(f"{metric} {value:.4f}" for metric, value in one.items())
+        seconds = time.perf_counter() - began
+        print(f"seed {seed}, {name}: {told}; {seconds:.0f} s", file=sys.stderr, flush=True)
+    for name, measured in figures.items():
         found["runs"][name] = {
             metric: {
-                "values": [figure[metric] for figure in figures],
-                "mean": statistics.fmean(figure[metric] for figure in figures),
+                "values": [one[metric] for one in measured],
+                "mean": statistics.fmean(one[metric] for one in measured),
             }
-            for metric in figures[0]
+            for metric in measured[0]
         }
     return found
 

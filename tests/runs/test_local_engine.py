@@ -173,6 +173,28 @@ def test_workers_see_the_gpus_that_they_hold(
         engine.stop()
 
 
+@pytest.mark.parametrize(
+    ("driver", "devices", "seen"),
+    [(["0000:00:06.0", "0000:00:07.0"], [], ["0", "1"]), ([], ["nvidia0"], ["0"]), ([], [], [])],
+)
+def test_gpus_are_found_where_the_driver_shows_them(
+    driver: list[str],
+    devices: list[str],
+    seen: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some containers have devices only, beside those of no GPU."""
+    shown = {"gpus": driver, "dev": [*devices, "nvidiactl", "nvidia-uvm"]}
+    for folder, names in shown.items():
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+    found = zip(shown, (pattern for _, pattern in machine.DRIVERS), strict=True)
+    monkeypatch.setattr(machine, "DRIVERS", [(str(tmp_path / name), what) for name, what in found])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert machine.gpus() == seen
+
+
 def test_memory_claimed_by_each_bounds_how_many_work_at_once(tmp_path: Path) -> None:
     engine = LocalEngine(str(tmp_path), Resources(cpus=8))
     try:

@@ -25,6 +25,7 @@ from tests.support.records import files_of
 from tests.support.running import picture
 
 SIZE = 4
+LARGE = 2 * decoding._PIECE + 1
 
 
 def by_itself(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -33,15 +34,19 @@ def by_itself(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[
 
 
 @pytest.mark.parametrize(("device", "ahead"), [("cpu", map), ("cuda", map), ("cuda", by_itself)])
-@pytest.mark.parametrize("count", [0, 3, 4, 11])
-def test_batches_are_the_pictures_in_order(device: str, ahead: Ahead, count: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "size"), [(0, SIZE), (3, SIZE), (4, SIZE), (11, SIZE), (2 * LARGE + 1, LARGE)]
+)
+def test_batches_are_the_pictures_in_order(
+    device: str, ahead: Ahead, count: int, size: int
+) -> None:
     preprocessing = encoders.describe("demo").preprocessing
     assert preprocessing is not None
     pictures = [picture(number) for number in range(count)]
-    how = Decoding(SIZE, 10**6, shrink=False, beside_gpu=device == "cuda")
+    how = Decoding(size, 10**6, shrink=False, beside_gpu=device == "cuda")
     made = list(decoding.batches(iter(pictures), preprocessing, how, ahead))
     assert [len(batch) for batch in made] == [
-        min(SIZE, count - start) for start in range(0, count, SIZE)
+        min(size, count - start) for start in range(0, count, size)
     ]
     wanted = [preprocessing.pixels(to_rgb(data)) for data in pictures]
     found = [one for batch in made for one in batch]

@@ -20,6 +20,7 @@ from tamis.pipeline.tasks.perform import Work, perform
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import ModelError
 from tamis.schemas.events import Event, PhaseStarted
+from tamis.schemas.parse import parse_job
 from tamis.schemas.scope import Scope
 from tests.support.embedded import EMBED, blobs, by_uid, run_steps, write_input
 from tests.support.running import make_plan, materialize, run_here
@@ -260,3 +261,14 @@ def test_a_whole_run_on_a_gpu(finished: Path) -> None:
     label = table(finished / "real", "density", "assign")["cluster"]
     expected = table(finished / "cpu", "density", "assign")["cluster"]
     assert pc.sum(pc.not_equal(label, expected)).as_py() == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [("", 32), (", device: cuda", 256), (", device: cuda, batch_size: 8", 8)],
+)
+def test_a_batch_fills_a_gpu_where_the_job_does_not_say(said: str, size: int) -> None:
+    text = (
+        f"name: a\ninput: [{{path: a.tar}}]\noutput: b\nsteps: [{{embed: {{encoder: demo{said}}}}}]"
+    )
+    assert parse_job(text, "job").embeds[0].batch_size == size

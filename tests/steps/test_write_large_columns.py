@@ -143,3 +143,23 @@ def test_inputs_without_a_column_that_is_asked_for_keep_their_samples(tmp_path: 
     assert found["caption"].to_pylist() == [*(f"caption {n}" for n in range(7)), "the last"]
     with tarfile.open(tmp_path / "run/shards/00000.tar") as tar:
         assert len({name.partition(".")[0] for name in tar.getnames()}) == 8
+
+
+def test_what_many_tables_hold_is_added_up_with_one_look_at_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A shard may take the rows of a thousand parts, and each look walks all buffers of a table."""
+    looks: list[int] = []
+
+    class Table:
+        """Of ten bytes, and more by a million at every seventh."""
+
+        @property
+        def nbytes(self) -> int:
+            looks.append(0)
+            return 10 if len(looks) % 7 else 1_000_000
+
+    monkeypatch.setattr(columns, "_joined", list)
+    made: list[Any] = [*columns.gathered(iter([Table() for _ in range(1000)]), 1_000_000)]
+    assert [len(tables) for tables in made] == [*[7] * 142, 6]
+    assert len(looks) == 1000

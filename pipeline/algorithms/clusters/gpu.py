@@ -24,8 +24,8 @@ from tamis.pipeline.algorithms.clusters import tiles
 Sums = tuple[NDArray[np.float64], NDArray[np.int64], float]
 """Sums of members float64 (K, d), counts int64 (K,), mean product with the nearest centroid."""
 
-PRODUCT_BYTES = 256 << 20
-"""Bytes of products held at once: enough to fill a GPU, little beside its memory."""
+PRODUCT_BYTES = 1 << 30
+"""Bytes of products held at once: launches and waits count for little then, and a share of a GPU has room for it."""
 
 MOST_ROWS = 1 << 15
 """Most rows whose products are held at once, however few the centroids."""

@@ -19,6 +19,8 @@ PRECOMPUTED = "precomputed"
 OWN = "own"
 BAD_EMBEDDING = "bad_embedding"
 MISSING_EMBEDDING = "missing_embedding"
+GPU_BATCH = 256
+"""Samples of a batch on a GPU, where the job does not say."""
 
 MODULES = {
     "open_clip": ("torch", "open_clip"),
@@ -139,8 +141,8 @@ class Embed(StepModel):
         32,
         ge=1,
         le=8192,
-        description="samples a batch: part of the result's identity. On a CPU pieces of 4 or 8 are cut from it and "
-        "filled up: take a multiple of 8",
+        description="samples a batch, with `device: cuda` 256 by default: part of the result's identity. On a CPU "
+        "pieces of 4 or 8 are cut from it and filled up: take a multiple of 8",
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="of the towers: part of the result's identity"
@@ -163,6 +165,16 @@ class Embed(StepModel):
         if isinstance(values.get("encoder"), dict):
             return {**values, "encoder": OWN, "own": values["encoder"]}
         return {"encoder": OWN, **values} if values.get("own") is not None else values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fills_a_gpu(cls, values: Any) -> Any:
+        """A GPU computes a batch of 32 in less time than its kernels take to be launched."""
+        if not isinstance(values, dict) or values.get("device") != "cuda":
+            return values
+        if str(values.get("encoder", "")).partition(":")[0] == PRECOMPUTED:
+            return values
+        return {"batch_size": GPU_BATCH, **values}
 
     @model_validator(mode="after")
     def _has_its_code(self) -> Self:

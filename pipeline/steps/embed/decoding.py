@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +11,13 @@ from itertools import islice
 
 import numpy as np
 
-from tamis.pipeline.encoders.preprocessing import Pixels, Preprocessing
+from tamis.pipeline.encoders.preprocessing import Pixels, Preprocessing, Size
 from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.inputs.images import to_rgb
 from tamis.pipeline.tasks.task import Ahead
+
+_PIECE = 8
+"""Pictures that a thread decodes in one go: the first batch of a part is there as soon as all threads can have it."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,32 @@ def batches(
     if ahead is not map or not how.beside_gpu:
         yield from ahead(cut, groups)
     else:
-        threads = len(os.sched_getaffinity(0))
-        with ThreadPoolExecutor(threads) as pool:
-            yield from in_order(lambda g: pool.submit(cut, g), Future.result, groups, threads)
+        yield from _by_threads(cut, groups, preprocessing.size, how.batch_size)
+
+
+def _by_threads(
+    cut: Callable[[list[bytes]], Pixels], groups: Iterator[list[bytes]], size: Size, rows: int
+) -> Iterator[Pixels]:
+    """``cut`` of each group, by as many threads as there are processors, all of them at the same batch."""
+    threads = len(os.sched_getaffinity(0))
+
+    def fill(batch: Pixels, group: list[bytes], start: int) -> None:
+        batch[start : start + _PIECE] = cut(group[start : start + _PIECE])
+
+    def begin(group: list[bytes]) -> tuple[Pixels, list[Future[None]]]:
+        batch = np.empty((len(group), *size, 3), np.uint8)
+        starts = range(0, len(group), _PIECE)
+        return batch, [pool.submit(fill, batch, group, start) for start in starts]
+
+    def filled(begun: tuple[Pixels, list[Future[None]]]) -> Pixels:
+        batch, pieces = begun
+        for piece in pieces:
+            piece.result()
+        return batch
+
+    with ThreadPoolExecutor(threads) as pool:
+        # Every thread has a piece, and one more is waiting for it.
+        yield from in_order(begin, filled, groups, 2 + 2 * threads * _PIECE // rows)
 
 
 def pixels(

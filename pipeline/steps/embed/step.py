@@ -7,9 +7,10 @@ and not on its neighbours in the batch: rows that an earlier run of the same enc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -216,15 +217,19 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     )
     pictures = format_of(file).pictures(file, living)
     batches = decoding.batches(pictures, description.preprocessing, how, io.ahead)
-    start = 0
-    with _named(living["key"], file.source):
-        for vectors in encoder.encode_images(batches, args.batch_size):
-            image[start : start + len(vectors)] = vectors
-            start += len(vectors)
-            at_work.advance(len(vectors))
-    text = None
-    if description.has_text and args.captions is not False:
-        text = _captions(encoder, living, args.batch_size, file.source)
+    tells = description.has_text and args.captions is not False
+    captions = partial(_captions, encoder, living, args.batch_size, file.source)
+    # Tokens are made while a GPU works on pictures. A class of the user's own need not bear two threads.
+    early = tells and how.beside_gpu and args.own is None
+    with ThreadPoolExecutor(1) as beside:
+        told = beside.submit(captions) if early else None
+        start = 0
+        with _named(living["key"], file.source):
+            for vectors in encoder.encode_images(batches, args.batch_size):
+                image[start : start + len(vectors)] = vectors
+                start += len(vectors)
+                at_work.advance(len(vectors))
+        text = told.result() if told else captions() if tells else None
     yield _table(io, rows, image, text)
 
 

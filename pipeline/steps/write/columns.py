@@ -210,11 +210,13 @@ def pieces(
 def gathered(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
     """The tables, joined until so many bytes are together."""
     held: list[pa.Table] = []
+    together = 0
     for table in tables:
         held.append(table)
-        if sum(one.nbytes for one in held) >= size:
+        together += table.nbytes
+        if together >= size:
             yield _joined(held)
-            held = []
+            held, together = [], 0
     if held:
         yield _joined(held)
 
