@@ -18,6 +18,7 @@ as that of an easy one. Measured where there are several."""
 
 METRICS = {
     "recall_at_1": "R@1",
+    "recall_at_5": "R@5",
     "recall_at_10": "R@10",
     GEOMETRIC: "R@10, geometric",
     "median_rank": "median rank",

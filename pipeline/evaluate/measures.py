@@ -43,15 +43,18 @@ def ways(learned: Learned, held: Sides) -> Ways:
 
 
 def retrieval(found: Ways) -> dict[str, float]:
-    """R@1, R@10 and median rank in both directions, and their means."""
-    measured: dict[str, float] = {}
-    for way, rank in found._asdict().items():
-        measured[f"{way}_recall_at_1"] = float((rank <= 1).mean())
-        measured[f"{way}_recall_at_10"] = float((rank <= 10).mean())
-        measured[f"{way}_median_rank"] = float(np.median(rank))
-    for metric in ("recall_at_1", "recall_at_10", "median_rank"):
-        measured[metric] = sum(measured[f"{way}_{metric}"] for way in found._fields) / 2
-    return measured
+    """R@1, R@5, R@10 and median rank in both directions, and their means."""
+    by_way = [
+        {f"recall_at_{most}": float((rank <= most).mean()) for most in (1, 5, 10)}
+        | {"median_rank": float(np.median(rank))}
+        for rank in found
+    ]
+    measured = {
+        f"{way}_{metric}": value
+        for way, figures in zip(found._fields, by_way, strict=True)
+        for metric, value in figures.items()
+    }
+    return measured | {metric: sum(of[metric] for of in by_way) / 2 for metric in by_way[0]}
 
 
 def zero_shot(heads: Learned, images: Floats, classes: Floats, labels: Ints) -> float:

@@ -36,7 +36,15 @@ import pyarrow.parquet as pq
 import xxhash
 
 from tamis.pipeline.audit.reading.paired import paired
-from tamis.schemas.evaluation import DEDUPLICATED, RANDOM, Evaluation, Point, undistilled
+from tamis.schemas.evaluation import (
+    DEDUPLICATED,
+    HEADLINE,
+    METRICS,
+    RANDOM,
+    Evaluation,
+    Point,
+    undistilled,
+)
 from tests.benchmarks.make_icons import HELD
 from tests.benchmarks.showcase import NOISE, STUDENT, tamis
 
@@ -83,6 +91,9 @@ COPIES = 10
 """Times that each pair stands in the pool of duplicates."""
 
 CHAIN = "score:0.5>density"
+
+SHOWN = (HEADLINE, "recall_at_5")
+"""Metrics of the tables."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -331,17 +342,23 @@ def _beside(case: str, found: Evaluation, base: str) -> Iterator[Line]:
 
 
 def table(lines: Sequence[Line]) -> Iterator[str]:
-    """Lines of Markdown: R@10, its spread, its difference to what stands beside it, and the paired test's p."""
-    yield "| case | chosen | share | R@10 | difference | p |"
-    yield "|---|---|---|---|---|---|"
+    """Lines of Markdown: each metric, its spread, its difference to what stands beside it, and the paired test's p."""
+    named = "".join(f" {METRICS[metric]} | difference | p |" for metric in SHOWN)
+    yield f"| case | chosen | share |{named}"
+    yield "|---" * (3 + 3 * len(SHOWN)) + "|"
     for case, point, base in lines:
-        found, difference, p = point.headline, "", ""
-        if base is not None and base is not point:
-            difference = f"{found.mean - base.headline.mean:+.4f}"
-            chance = paired(found.values, base.headline.values)
-            p = "" if chance is None else "< .001" if chance < 0.001 else f"{chance:.3f}"
-        shown = f"{found.mean:.4f} ± {found.spread:.4f}"
-        yield f"| {case} | {point.selector} | {100 * point.budget:.3g}% | {shown} | {difference} | {p} |"
+        told = "".join(_cells(point, base, metric) for metric in SHOWN)
+        yield f"| {case} | {point.selector} | {100 * point.budget:.3g}% |{told}"
+
+
+def _cells(point: Point, base: Point | None, metric: str) -> str:
+    found, difference, p = point.figures[metric], "", ""
+    if base is not None and base is not point:
+        other = base.figures[metric]
+        difference = f"{found.mean - other.mean:+.4f}"
+        chance = paired(found.values, other.values)
+        p = "" if chance is None else "< .001" if chance < 0.001 else f"{chance:.3f}"
+    return f" {found.mean:.4f} ± {found.spread:.4f} | {difference} | {p} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
