@@ -170,6 +170,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return {}
 
     @property
+    def named_prompts(self) -> tuple[str, ...]:
+        """Of those the signals that are the name of the nearest prompt."""
+        return ()
+
+    @property
     def word_lists(self) -> Mapping[str, str]:
         """Signals that count the entries of a list of words -> the list's path."""
         return {}

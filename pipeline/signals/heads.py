@@ -8,8 +8,8 @@ A head is one file, safetensors or `.npz`, and its arrays say which kind it is:
   ``weight`` and ``bias``. Where ``joint`` is 1, x is (3 d,): the picture's vector, the caption's, and their product;
 - a pair: ``image`` and ``text``, (w, d) each: the cosine of the picture's and the caption's vectors after these maps;
 - prompts: ``prompts``, (m, d), and ``flagged``, (m,) of 0 and 1: the best cosine with a flagged prompt less the best
-  with another. ``names``, (m,) of text, may say what they are, for people. A `.npy` file of two prompts, such as Q16's,
-  flags the second.
+  with another. ``names``, (m,) of text, may say what they are: the nearest one's name is a signal too. A `.npy` file of
+  two prompts, such as Q16's, flags the second.
 
 Pickles are refused. All is computed in float64, and no row's score depends on the others.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -136,10 +137,14 @@ class PairHead:
 
 @dataclass(frozen=True)
 class PromptHead:
-    """Vectors of texts, (m, d) of unit norm, with which a picture is compared; some are ``flagged``, (m,)."""
+    """Vectors of texts, (m, d) of unit norm, with which a picture is compared; some are ``flagged``, (m,).
+
+    ``names``: m texts, or none.
+    """
 
     prompts: Matrix
     flagged: NDArray[np.bool_]
+    names: tuple[str, ...] = ()
 
     @property
     def takes_text(self) -> bool:
@@ -156,8 +161,22 @@ class PromptHead:
         del text
         return _by_block(self._of_block, self.dim, image)
 
+    def nearest(self, image: Vectors) -> list[str]:
+        """The name of the prompt nearest to each of n pictures, the first of equally near ones.
+
+        Raises:
+            ValueError: the vectors are not (n, ``dim``), or the prompts have no names.
+        """
+        if not self.names:
+            raise ValueError("its prompts have no `names`")
+        places = _by_block(lambda block: self._cosines(block).argmax(axis=1), self.dim, image)
+        return [self.names[place] for place in places.astype(np.int64).tolist()]
+
+    def _cosines(self, image: Matrix) -> Matrix:
+        return _mapped(_unit(image), self.prompts)
+
     def _of_block(self, image: Matrix) -> Matrix:
-        cosines = _mapped(_unit(image), self.prompts)
+        cosines = self._cosines(image)
         margin: Matrix = cosines[:, self.flagged].max(axis=1) - cosines[:, ~self.flagged].max(
             axis=1
         )
@@ -170,10 +189,13 @@ def read_head(data: bytes, name: str) -> Head:
     Raises:
         ModelError: the bytes have no such format, or an array is missing, unknown, of another shape, or not finite.
     """
-    arrays = _arrays(data, name)
+    arrays, names = _arrays(data, name)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ModelError(f"head {name} has a number that is not finite: it was not stored well")
-    kinds = {"prompts": _prompts, "image": _pair}
+    kinds: dict[str, Callable[[Arrays], Head]] = {
+        "prompts": partial(_prompts, names=names),
+        "image": _pair,
+    }
     make = next((make for mark, make in kinds.items() if mark in arrays), _layered)
     try:
         return make(arrays)
@@ -242,7 +264,7 @@ def _pair(arrays: Arrays) -> Head:
     return PairHead(image, text)
 
 
-def _prompts(arrays: Arrays) -> Head:
+def _prompts(arrays: Arrays, names: tuple[str, ...]) -> Head:
     _check_names(arrays, {"prompts", "flagged"}, {NAMES})
     prompts = arrays["prompts"]
     if prompts.ndim != 2 or not prompts.size or not (prompts * prompts).sum(axis=1).all():
@@ -256,7 +278,7 @@ def _prompts(arrays: Arrays) -> Head:
         raise ValueError(
             f"{NAMES} is {arrays[NAMES].shape}: it has a text for each of the {len(prompts)} prompts"
         )
-    return PromptHead(_unit(prompts), flagged)
+    return PromptHead(_unit(prompts), flagged, names)
 
 
 def _check_names(arrays: Arrays, needed: set[str], allowed: set[str]) -> None:
@@ -296,7 +318,8 @@ def _unit(vectors: Matrix) -> Matrix:
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
-def _arrays(data: bytes, name: str) -> Arrays:
+def _arrays(data: bytes, name: str) -> tuple[Arrays, tuple[str, ...]]:
+    """The arrays of a file, and the texts of its ``names``, if it has any."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -313,7 +336,9 @@ def _arrays(data: bytes, name: str) -> Arrays:
             arrays = numpy_arrays.load_archive(data)
         else:
             arrays = load(data)
-        return {key: _numbers(key, array) for key, array in arrays.items()}
+        texts = arrays.get(NAMES, np.empty(0, "U"))
+        names = tuple(map(str, texts.ravel().tolist())) if texts.dtype.kind == "U" else ()
+        return {key: _numbers(key, array) for key, array in arrays.items()}, names
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"head {name} is no .npz, .npy or safetensors file of numbers: {error}"
@@ -322,7 +347,7 @@ def _arrays(data: bytes, name: str) -> Arrays:
 
 def _numbers(key: str, array: NDArray[np.generic]) -> Matrix:
     if key == NAMES and array.dtype.kind == "U":
-        return np.zeros(array.shape)  # nothing is computed of them
+        return np.zeros(array.shape)  # a text each
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{key} is of {array.dtype}")
     with np.errstate(over="ignore"):  # of a type wider than 64 bits: it is told as not finite

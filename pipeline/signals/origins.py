@@ -215,7 +215,7 @@ def _type(step: StepModel, entry: str, origin: Origin, known: columns.Columns) -
     if origin.classifier is not None:
         return text_classifier.type_of(step.sought_labels.get(origin.name))
     if origin.column is None:
-        return HEAD_TYPE
+        return pa.string() if origin.name in step.named_prompts else HEAD_TYPE
     kind = known[origin.column]
     if kind is None:
         raise JobError(

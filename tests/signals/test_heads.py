@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from tamis.pipeline import encoders
 from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.story.story import stories
 from tamis.pipeline.evaluate.pairs import read
-from tamis.pipeline.signals.heads import LayeredHead, read_head
-from tamis.schemas.errors import ModelError
+from tamis.pipeline.signals.heads import LayeredHead, PromptHead, read_head
+from tamis.schemas.errors import JobError, ModelError
 from tests.conftest import ROOT
-from tests.support.running import Sample, make_plan, picture, run_here, write_tar
+from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 
 def npz(**arrays: Any) -> bytes:
@@ -218,6 +220,74 @@ def test_prompts_may_have_names() -> None:
     named = read_head(npz(**prompts, names=["a dog", "a cat é"]), "prompts")
     picture = np.array([[0.6, 0.8]])
     assert named.score(picture) == read_head(npz(**prompts), "prompts").score(picture)
+
+
+@given(st.integers(1, 40), st.integers(2, 9), st.integers(0, 2**32 - 1))
+def test_the_nearest_prompt_is_that_of_the_largest_cosine(n: int, m: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    prompts = draw.integers(-2, 3, (m, 4)) + 0.25
+    head = read_head(
+        npz(prompts=prompts, flagged=[1, *[0] * (m - 1)], names=list(map(str, range(m)))), "p"
+    )
+    assert isinstance(head, PromptHead)
+    pictures = draw.standard_normal((n, 4))
+    wanted = [max(range(m), key=lambda at: head.prompts[at] @ picture) for picture in pictures]
+    assert head.nearest(pictures) == list(map(str, wanted))
+
+
+def test_of_equally_near_prompts_the_first_is_named() -> None:
+    head = read_head(npz(prompts=np.ones((3, 2)), flagged=[0, 1, 1], names=["a", "b", "c"]), "p")
+    assert isinstance(head, PromptHead)
+    assert head.nearest(np.array([[1.0, 0.0], [0.0, 0.0]])) == ["a", "a"]
+
+
+PROMPTS = """
+- embed: {encoder: demo}
+- signals: {names: [subject], heads: {subject: HEAD}, prompts: [subject]}
+- quotas: {by: subject, keep: 4}
+- write"""
+
+
+def test_the_nearest_prompt_is_a_signal_of_text(tmp_path: Path) -> None:
+    """Chosen by, explained, and read where the head is gone."""
+    draw = np.random.default_rng(1)
+    dim = encoders.describe("demo").dim or 0
+    head = npz(prompts=draw.standard_normal((3, dim)), flagged=[1, 0, 0], names=["a", "b", "c"])
+    (tmp_path / "head.npz").write_bytes(head)
+    samples = [Sample(f"{n:02}", picture(n), "a word", {}) for n in range(12)]
+    write_tar(tmp_path / "0.tar", samples)
+    steps = PROMPTS.replace("HEAD", str(tmp_path / "head.npz"))
+    run_here(make_plan(tmp_path / "run", tmp_path / "0.tar", steps))
+    (tmp_path / "head.npz").unlink()
+    run = open_run(str(tmp_path / "run"))
+    parsed = read_head(head, "head")
+    assert isinstance(parsed, PromptHead)
+    rows = sorted(ledger(tmp_path / "run"), key=lambda row: row["key"])
+    subjects = [row["subject"] for row in rows]
+    assert sorted(subjects) == sorted(parsed.nearest(read(run, []).image))
+    assert sum(row["kept"] for row in rows) == 4
+    (story,) = stories(run, rows[0]["uid"], 1)[1]
+    (told,) = (step["signals"] for step in story["steps"] if step["step"] == "signals")
+    assert told == {"subject": subjects[0]}
+
+
+@pytest.mark.parametrize(
+    ("head", "steps", "said"),
+    [
+        ({"prompts": np.eye(2), "flagged": [0, 1]}, "prompts: [s]", "has no prompts with `names`"),
+        ({"weight": np.ones((1, 2)), "bias": [0.0]}, "prompts: [s]", "has no prompts with `names`"),
+        ({}, "prompts: [t]", "prompts: `t`: is a signal of `heads` over an embedding"),
+    ],
+)
+def test_a_name_needs_prompts_that_have_some(
+    head: dict[str, Any], steps: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "head.npz").write_bytes(npz(**head))
+    write_tar(tmp_path / "0.tar", [Sample("0", picture(0), "a word", {})])
+    path = tmp_path / "head.npz"
+    told = f"\n- embed: {{encoder: demo}}\n- signals: {{names: [s], heads: {{s: {path}}}, {steps}}}\n- write"
+    with pytest.raises(JobError, match=said):
+        make_plan(tmp_path / "run", tmp_path / "0.tar", told)
 
 
 def test_the_example_of_the_docs_makes_a_head_of_prompts(

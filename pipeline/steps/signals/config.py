@@ -149,6 +149,12 @@ class Signals(StepModel):
         description="signal -> path of a head over a stored embedding, which an `embed` step before this one "
         "makes; none by default",
     )
+    prompts: tuple[str, ...] = Field(
+        (),
+        examples=[["subject"]],
+        description="signals of `heads` that are a text: the name of the prompt that is nearest to the picture; none "
+        "by default",
+    )
     reads: dict[str, tuple[str, ...]] = Field(
         {},
         description="signal -> the signals that its head takes in the place of an embedding, in its order, made by "
@@ -214,6 +220,15 @@ class Signals(StepModel):
         return self
 
     @model_validator(mode="after")
+    def _prompts_have_heads(self) -> Self:
+        for name in self.prompts:
+            if name not in self.heads or name in self.reads:
+                raise ValueError(
+                    f"prompts: `{name}`: is a signal of `heads` over an embedding: heads: {{{name}: heads/{name}.npz}}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _labels_sought(self) -> Self:
         for name in self.labels:
             if name not in self.classifiers:
@@ -247,6 +262,11 @@ class Signals(StepModel):
     def head_files(self) -> Mapping[str, str]:
         """Signal -> path of its head."""
         return self.heads
+
+    @property
+    def named_prompts(self) -> tuple[str, ...]:
+        """Signals that are the name of a prompt."""
+        return self.prompts
 
     @property
     def word_lists(self) -> Mapping[str, str]:

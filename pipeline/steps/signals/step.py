@@ -17,7 +17,7 @@ from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.plugins.packages import installed
 from tamis.pipeline.signals import origins, plugin_files, text_classifier
-from tamis.pipeline.signals.heads import Head
+from tamis.pipeline.signals.heads import Head, PromptHead
 from tamis.pipeline.signals.origins import LackingError
 from tamis.pipeline.signals.registry import SIGNALS, Origin
 from tamis.pipeline.steps.shared.over_embedding import embedding_named, embeds_captions
@@ -103,6 +103,12 @@ class Signals(Step):
 
     def _check_head(self, name: str, head: Head, inputs: Sequence[InputFile]) -> None:
         """A head takes the numbers of signals that the job says, or the vectors that the encoder makes."""
+        if name in self.config.prompts and not (isinstance(head, PromptHead) and head.names):
+            shown = storage.redact(self.config.heads[name])
+            raise JobError(
+                f"{self.name}: prompts: {name}: the head {shown} has no prompts with `names`: give it an array of "
+                "them, or leave the signal out of `prompts`"
+            )
         read = self.config.reads.get(name)
         if read is None:
             self._check_vectors(name, head)
@@ -202,7 +208,9 @@ class Signals(Step):
         """The identity of a signal's values beside the part's rows, as JSON."""
         if origin.head is not None:
             read = self.config.reads.get(origin.name)
-            return {"head": digests[origin.head], **({} if read is None else {"reads": [*read]})}
+            more: dict[str, Any] = {} if read is None else {"reads": [*read]}
+            more |= {"prompt": True} if origin.name in self.config.prompts else {}
+            return {"head": digests[origin.head], **more}
         if origin.words is not None:
             return {"list": digests[origin.words]}
         if origin.classifier is not None:

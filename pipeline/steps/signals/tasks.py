@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
@@ -16,7 +17,7 @@ from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format
 from tamis.pipeline.inputs.images import ImageDamage, Opened
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import caption_words, plugin, plugin_files
-from tamis.pipeline.signals.heads import Head
+from tamis.pipeline.signals.heads import Head, PromptHead
 from tamis.pipeline.signals.kinds import (
     FileSignal,
     PictureSignal,
@@ -263,9 +264,14 @@ def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
         positions = np.searchsorted(rows, embedded["row"].to_numpy())
         missing = np.ones(len(rows), dtype=bool)
         missing[positions] = False
-        scores = np.zeros(len(rows), dtype=np.float32)
-        scores[positions] = _score(io.args.paths[name], head, [embedded[side] for side in sides])
-        columns[name] = pa.array(scores, mask=missing)
+        of = [embedded[side] for side in sides]
+        if io.args.from_[name].get("prompt"):
+            values: npt.NDArray[Any] = np.full(len(rows), "", dtype=object)
+            values[positions] = _nearest(io.args.paths[name], head, of)
+        else:
+            values = np.zeros(len(rows), dtype=np.float32)
+            values[positions] = _score(io.args.paths[name], head, of)
+        columns[name] = pa.array(values, mask=missing)
     return columns
 
 
@@ -299,8 +305,21 @@ def _signal(io: TaskIo[Computed], name: str, rows: npt.NDArray[np.int64]) -> Vec
 
 
 def _score(path: str, head: Head, sides: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.float32]:
-    try:
+    with _fitting(path):
         return head.score(*(vectors(side) for side in sides))
+
+
+def _nearest(path: str, head: Head, sides: Sequence[pa.ChunkedArray]) -> list[str]:
+    assert isinstance(head, PromptHead), "planning has checked it"
+    with _fitting(path):
+        return head.nearest(vectors(sides[0]))
+
+
+@contextmanager
+def _fitting(path: str) -> Iterator[None]:
+    """A head that other vectors were meant for is named."""
+    try:
+        yield
     except ValueError as error:
         raise ModelError(
             f"head {storage.redact(path)}: {error}: give the embedding it was made for"
