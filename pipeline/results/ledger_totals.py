@@ -29,7 +29,7 @@ Notes = Mapping[str, list[list[Any]]]
 def of_part(ledger: pa.Table) -> Notes:
     """The notes of one part's rows."""
     dropped = ledger.filter(pc.invert(ledger["kept"]))
-    counted = dropped.group_by(list(BY)).aggregate(
+    counted = dropped.group_by(list(BY), use_threads=False).aggregate(
         [("bound", "min"), ("bound", "max"), ("kept", "count")]
     )
     losses = [

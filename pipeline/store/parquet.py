@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -18,6 +17,7 @@ import xxhash
 
 from tamis.pipeline.store.objects import TableObject
 from tamis.pipeline.store.ranges import merged
+from tamis.pipeline.store.recent import Recent
 
 TAIL = 1 << 16
 """Bytes at the end of a file that are read first: most footers are no longer."""
@@ -27,7 +27,7 @@ MAGIC = b"PAR1"
 FOOTER_BYTES = 8 << 20
 """Bytes of the footers that ``footer`` keeps parsed."""
 
-_parsed: OrderedDict[bytes, pq.FileMetaData] = OrderedDict()
+_parsed: Recent[bytes, pq.FileMetaData] = Recent(FOOTER_BYTES, lambda one: one.serialized_size)
 """By the digest of their bytes: a file that was written anew is never read by the footer of the earlier one."""
 
 _parsing = threading.Lock()
@@ -50,11 +50,10 @@ def footer(raw: BinaryIO) -> pq.FileMetaData:
         data = raw.read(size)
     digest = xxhash.xxh3_128_digest(data[-size:])
     with _parsing:
-        found = _parsed.pop(digest, None) or pq.read_metadata(pa.BufferReader(data[-size:]))
-        _parsed[digest] = found
-        held = sum(one.serialized_size for one in _parsed.values())
-        while held > FOOTER_BYTES:
-            held -= _parsed.popitem(last=False)[1].serialized_size
+        found = _parsed.get(digest)
+        if found is None:
+            found = pq.read_metadata(pa.BufferReader(data[-size:]))
+            _parsed.keep(digest, found)
     return found
 
 

@@ -21,6 +21,7 @@ import xxhash
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.parquet import ParquetFile
+from tamis.pipeline.store.recent import Recent
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import StateError
 
@@ -221,7 +222,9 @@ class _OpenFile(AbstractContextManager["_OpenFile"]):
         self.close()
 
 
-_footers: OrderedDict[tuple[str, int], _Footer] = OrderedDict()
+_footers: Recent[tuple[str, int], _Footer] = Recent(
+    FOOTER_BYTES, lambda one: int(one.metadata.serialized_size)
+)
 """By absolute path and size; a footer that does not fit what is asked for is read again."""
 
 _kept: OrderedDict[str, _OpenFile] | None = None
@@ -241,14 +244,6 @@ def kept_open() -> Iterator[None]:
         with ExitStack() as closing:
             for opened in held.values():
                 closing.callback(opened.close)
-
-
-def _cache(path: str, size: int, footer: _Footer) -> None:
-    _footers[path, size] = footer
-    _footers.move_to_end((path, size))
-    held = sum(one.metadata.serialized_size for one in _footers.values())
-    while held > FOOTER_BYTES:
-        held -= _footers.popitem(last=False)[1].metadata.serialized_size
 
 
 def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Table:
@@ -345,10 +340,8 @@ def _open(path: str, piece: Slice) -> _OpenFile:
     except BaseException:
         raw.close()
         raise
-    if known is not None:
-        _footers.move_to_end((path, piece.bytes))
-    elif len(footer.groups) >= MANY_GROUPS:
-        _cache(path, piece.bytes, footer)
+    if known is None and len(footer.groups) >= MANY_GROUPS:
+        _footers.keep((path, piece.bytes), footer)
     return _OpenFile(raw, file, footer)
 
 

@@ -8,7 +8,6 @@ looks them up in the phase's index. Most tasks are found done by the digests of 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tamis.pipeline.store.recent import Recent
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.file_columns import Digests, FileColumns, Ints, digest_of
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
@@ -195,7 +195,7 @@ def gathered(
     return Gathered(files.folder, files.digest, identity, int(rows.sum()), group, first, stop)
 
 
-_indices: OrderedDict[tuple[str, str, str], FileColumns] = OrderedDict()
+_indices: Recent[tuple[str, str, str], FileColumns] = Recent(INDICES)
 
 
 def read_index(root: str, folder: str, digest: str) -> FileColumns:
@@ -205,23 +205,19 @@ def read_index(root: str, folder: str, digest: str) -> FileColumns:
         DamagedTableError: it is damaged or missing, or another one.
     """
     key = (root, folder, digest)
-    if key not in _indices:
+    files = _indices.get(key)
+    if files is None:
         path = f"{folder}/{INDEX}"
         files = FileColumns.from_table(folder, part_files.read_file(root, path))
         if files.digest != digest:
             raise DamagedTableError(path, "it is not the index that this task was made from")
-        _indices[key] = files
-        while len(_indices) > INDICES:
-            _indices.popitem(last=False)
-    _indices.move_to_end(key)
-    return _indices[key]
+        _indices.keep(key, files)
+    return files
 
 
 def keep_index(root: str, files: FileColumns) -> None:
     """Keep an index that this process has written, or knows."""
-    _indices[root, files.folder, files.digest] = files
-    while len(_indices) > INDICES:
-        _indices.popitem(last=False)
+    _indices.keep((root, files.folder, files.digest), files)
 
 
 def slices(root: str, sources: Sequence[Source]) -> Iterator[Slice]:

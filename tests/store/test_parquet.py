@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import pairwise, product
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 import tests.support.object_store as stores
 from tamis.pipeline.store import objects, parquet, storage
 from tamis.pipeline.store.parquet import ParquetFile, column_ranges
+from tamis.pipeline.store.recent import Recent
 from tests.support.object_store import BUCKET, ObjectStore
 
 GROUP = 20_000
@@ -126,13 +126,17 @@ def groups_of(rows: int, groups: int) -> bytes:
 def test_a_footer_is_that_of_its_file_and_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     files = [groups_of(rows, groups) for rows, groups in [(4, 1), (4, 2), (8, 2), (6000, 2000)]]
     assert pq.read_metadata(io.BytesIO(files[-1])).serialized_size > parquet.TAIL
-    monkeypatch.setattr(parquet, "_parsed", OrderedDict())
+    parsed = Recent[bytes, pq.FileMetaData](parquet.FOOTER_BYTES, lambda one: one.serialized_size)
+    monkeypatch.setattr(parquet, "_parsed", parsed)
     found = [parquet.footer(io.BytesIO(data)) for data in files]
     assert found == [pq.read_metadata(io.BytesIO(data)) for data in files]
     assert parquet.footer(io.BytesIO(files[0])) is found[0]
-    monkeypatch.setattr(parquet, "FOOTER_BYTES", found[-1].serialized_size)
-    parquet.footer(io.BytesIO(files[-1]))
-    assert list(parquet._parsed.values()) == [found[-1]]
+    parsed.most = found[-1].serialized_size
+    again = parquet.footer(io.BytesIO(files[1]))
+    assert again is found[1]
+    parsed.keep(b"another", found[0])
+    assert parquet.footer(io.BytesIO(files[-1])) is not found[-1]
+    assert len(parsed) == 1
 
 
 @pytest.mark.parametrize(

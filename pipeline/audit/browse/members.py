@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.search.stored import Embedding
 from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.store.recent import Recent
 from tamis.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Members:
     def __init__(self, run: FinishedRun) -> None:
         self._run = run
         self._placing = threading.Lock()
-        self._held: OrderedDict[int, _Placed] = OrderedDict()
+        self._held: Recent[int, _Placed] = Recent(HELD)
 
     def tiles(
         self, connection: duckdb.DuckDBPyConnection, asked: Mapping[str, str]
@@ -69,10 +69,10 @@ class Members:
         """
         cluster, box = _cluster(asked.get("cluster", "")), _box(asked.get("box", ""))
         with self._placing:
-            found = self._held.pop(cluster, None) or self._placed(connection, cluster)
-            self._held[cluster] = found
-            while len(self._held) > HELD:
-                self._held.popitem(last=False)
+            found = self._held.get(cluster)
+            if found is None:
+                found = self._placed(connection, cluster)
+            self._held.keep(cluster, found)
         return {"of": found.of, "placed": len(found.sids), "tiles": _tiles(found, box)}
 
     def _placed(self, connection: duckdb.DuckDBPyConnection, cluster: int) -> _Placed:

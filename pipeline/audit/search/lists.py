@@ -7,11 +7,11 @@ changes meanwhile is never answered from what it was.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
 import pyarrow as pa
 
+from tamis.pipeline.store.recent import Recent
 from tamis.pipeline.tables.part_files import Slice
 
 MOST_BYTES = 256 << 20
@@ -22,22 +22,15 @@ class RecentLists:
     """Tables by the digest of their bytes; those that were asked for last, up to ``most`` bytes."""
 
     def __init__(self, most: int = MOST_BYTES) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, pa.Table] = OrderedDict()
-        self._bytes = 0
+        self._kept: Recent[str, pa.Table] = Recent(most, lambda table: int(table.nbytes))
         self._lock = threading.Lock()
 
     def table(self, piece: Slice, read: Callable[[Slice], pa.Table]) -> pa.Table:
         """The table of ``piece``, which ``read`` reads where it is not kept."""
         with self._lock:
-            if piece.identity in self._kept:
-                self._kept.move_to_end(piece.identity)
-                return self._kept[piece.identity]
-        table = read(piece)
-        with self._lock:
-            if piece.identity not in self._kept:
-                self._kept[piece.identity] = table
-                self._bytes += table.nbytes
-            while self._bytes > self._most:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return table
+            found = self._kept.get(piece.identity)
+        if found is None:
+            found = read(piece)
+            with self._lock:
+                self._kept.keep(piece.identity, found)
+        return found
