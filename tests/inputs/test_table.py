@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.inputs.entries import input_files
-from tamis.pipeline.inputs.formats import outline
+from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.inputs.table.records import lines
@@ -172,3 +172,17 @@ def test_pictures_of_a_list_are_in_the_result(photos: Path, tmp_path: Path) -> N
     images = [image["bytes"] for image in found["image"].to_pylist()]
     assert images == [picture(0), picture(1), picture(2)]
     assert found["caption"].to_pylist() == ["zero", "one", "whole path"]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize(("before", "known"), [(99, True), (4_000, True), (40_000, False)])
+def test_a_key_that_comes_late_is_known_within_the_first_megabyte(
+    before: int, known: bool, listed: bool, tmp_path: Path
+) -> None:
+    rows = [{"text": "a caption of ten words or so", "n": n} for n in range(before)]
+    rows.append({"text": "the last", "n": 0, "late": 1.5})
+    told = [json.dumps(row) for row in rows]
+    path = tmp_path / ("a.json" if listed else "a.jsonl")
+    path.write_text(f"[{','.join(told)}]" if listed else "\n".join(told))
+    (file,) = input_files(Input(path=(str(path),)))
+    assert ("late" in format_of(file).columns(file)) == known

@@ -47,7 +47,7 @@ class TextTable(Format):
     """A row is a record. ``image_offset`` is its first byte, ``group_row`` its length; ``meta`` has its fields."""
 
     values_in_table = True
-    version = 3
+    version = 4
 
     @abstractmethod
     def syntax(self, file: InputFile) -> Syntax:

@@ -21,7 +21,7 @@ from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
 LOOKED_AT = 100
-"""First records from which a file's columns are told."""
+"""First records, at least, from which a file's columns are told."""
 
 DELIMITERS = ",;\t|"
 
@@ -46,6 +46,11 @@ Fields = dict[str, Any]
 
 class Syntax(Protocol):
     """The reading of one file's records."""
+
+    @property
+    def looked_at(self) -> int:
+        """Bytes of the first records from which columns are told; of fewer than LOOKED_AT records at no time."""
+        ...
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """The records of samples, in the order of the file."""
@@ -76,6 +81,8 @@ class Syntax(Protocol):
 
 class JsonLines:
     """An object a line."""
+
+    looked_at = 1 << 20  # not every object has every key
 
     why_not = staticmethod(json_faults.of_line)
     """What says why a record is no JSON."""
@@ -139,6 +146,11 @@ class Csv:
     delimiter: str
     spaced: bool = False
     unnamed: frozenset[str] = frozenset()
+
+    @property
+    def looked_at(self) -> int:
+        """None more: the header has all names, and a number among the first cells stays one."""
+        return 0
 
     @classmethod
     def of(cls, header: Record, delimiters: str) -> Csv:
@@ -282,8 +294,12 @@ def fields_of(record: Record, syntax: Syntax, limit: int) -> Fields:
 def first_rows(path: str, syntax: Syntax, limit: int) -> list[Fields]:
     """The fields of a file's first records that can be read."""
     rows = []
+    seen = 0
     with opened(path) as stream:
-        for record in islice(syntax.records(stream, limit), LOOKED_AT):
+        for number, record in enumerate(syntax.records(stream, limit)):
+            if number >= LOOKED_AT and seen >= syntax.looked_at:
+                break
+            seen += record.size
             try:
                 rows.append(fields_of(record, syntax, limit))
             except ValueError:
