@@ -13,7 +13,7 @@ from tamis.jobs.job_files.paths import paths_of, secret_warning
 from tamis.jobs.terminal import display
 from tamis.pipeline.runs.plan import build
 from tamis.pipeline.store import storage
-from tamis.pipeline.tasks.claims import of_job
+from tamis.pipeline.tasks.claims import idle_gpus, of_job
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.parse import dump
@@ -94,6 +94,15 @@ def check(job: Job, fleet: Fleet) -> None:
             "ranges and globs"
         )
     gpus = fleet.gpus if fleet.gpu_workers else 0
+    idle = next(idle_gpus(job), None)
+    if idle is not None and gpus:
+        raise JobError(f"{job.name}: {idle}")
+    if gpus and not any(claim.gpus for claim in of_job(job)):
+        embed = next((f"--set {step.name}.device=cuda" for step in job.embeds), "device: cuda")
+        raise JobError(
+            f"{job.name}: --gpu-workers {fleet.gpu_workers}: no step works on a GPU: say {embed}, or leave "
+            "--gpu-workers out"
+        )
     for claim in of_job(job):
         if claim.gpus and not gpus:
             raise JobError(

@@ -20,7 +20,7 @@ from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.store import storage
-from tamis.pipeline.tasks import plan_files
+from tamis.pipeline.tasks import claims, plan_files
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.formats import word
@@ -216,5 +216,6 @@ def _unexpected(job: Job, total: int | None) -> Iterator[str]:
         embed = next(embed for embed in job.embeds if embedding in (None, embed.makes_embedding))
         return encoders.describe(embed.spec, embed.precision).dim
 
+    yield from claims.idle_gpus(job)
     for config in job.steps:
         yield from (f"{config.name}: {note}" for note in config.notes(total, width))

@@ -11,7 +11,7 @@ from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
-from tamis.schemas.resources import Claimed
+from tamis.schemas.resources import Claimed, Resources
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,17 @@ def of_job(job: Job) -> Iterator[Claim]:
         yield Claim(name, own.cpus, own.gpus, own.memory or 0)
     if machine.memory:
         yield Claim("a task that gathers many parts", 1, 0, machine.memory)
+
+
+def idle_gpus(job: Job) -> Iterator[str]:
+    """A sentence about each step whose workers hold a GPU because the job says so, and compute on processors."""
+    for config in job.steps:
+        held = config.claim(job.resources).gpus
+        if held and not config.claim(Resources()).gpus:
+            yield (
+                f"{config.name}: a task holds {held:g} GPU (resources.gpus), and computes on processors: --set "
+                f"{config.name}.device=cuda, or leave resources.gpus out"
+            )
 
 
 def pending_gpu_claims(job: Job, root: str) -> list[Claim]:

@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("--input", "s3://bucket/laion/{00000..00007}.tar", "--output", "s3://bucket/run")
 
 
+CUDA = "embed.device=cuda"
+
+
 def documents(text: str) -> list[Any]:
     """As Kubernetes reads them: YAML 1.1."""
     yaml = YAML(typ="safe")
@@ -68,7 +71,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Any]:
     "options",
     [
         (),
-        ("--gpu-workers", "8", "--gpus", "4", "--set", "resources.gpus=0.5"),
+        ("--gpu-workers", "8", "--gpus", "4", "--set", "resources.gpus=0.5", "--set", CUDA),
         ("--workers", "100", "--cpus", "64", "--memory", "256Gi", "--secret", "keys"),
         ("--service-account", "curator"),
     ],
@@ -99,10 +102,18 @@ def test_a_manifest_is_a_ray_job(
         (("--output", "runs/here"), "lies on a disk, which pods do not share"),
         (("--set", "resources.gpus=1"), "embed: a task holds 1 GPU: add --gpu-workers N"),
         (
-            ("--gpu-workers", "1", "--set", "resources.gpus=2"),
+            ("--gpu-workers", "1", "--set", "resources.gpus=2", "--set", CUDA),
             "claims 1 CPU, 2 GPU, a node has 8 CPU, 1 GPU",
         ),
         (("--set", "resources.steps={embed: {gpus: 1}}"), "embed: a task holds 1 GPU"),
+        (
+            ("--gpu-workers", "4"),
+            "--gpu-workers 4: no step works on a GPU: say --set embed.device=cuda, or leave",
+        ),
+        (
+            ("--gpu-workers", "4", "--set", "resources.gpus=1"),
+            "embed: a task holds 1 GPU (resources.gpus), and computes on processors: --set embed.device=cuda",
+        ),
         (("--set", "resources.steps={density: {cpus: 9}}"), "density: a task claims 9 CPU, a node"),
         (("--set", "resources.memory=40000000000"), "claims 1 CPU, 40,000,000,000 bytes, a node"),
         (("--set", "density.centroids=runs/before"), "runs/before` lies on a disk"),
@@ -156,7 +167,8 @@ def test_secrets_in_a_manifest_are_told(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_what_scales_to_none_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     """GPU nodes that idled while others decoded are gone when the encoder asks for one."""
-    config, job = printed(capsys, "dbp", "--image", "i", *PLACES, "--gpu-workers", "2")
+    gpus = ("--gpu-workers", "2", "--set", CUDA)
+    config, job = printed(capsys, "dbp", "--image", "i", *PLACES, *gpus)
     assert job["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"]
     assert parse_job(config["data"]["job.yaml"], "job.yaml").resources.grows
 
@@ -167,6 +179,7 @@ def test_the_manifests_in_deploy_are_what_the_command_prints(
     job = printed(
         capsys,
         *("dbp", "--image", "registry.example.org/tamis:0.1.0-cuda", "--gpu-workers", "4"),
+        *("--set", CUDA, "--set", "embed.precision=bf16"),
         *("--input", "s3://bucket/pairs/{00000..00999}.tar", "--output", "s3://bucket/runs/dbp"),
     )
     assert documents((ROOT / "deploy" / "rayjob.yaml").read_text()) == job
