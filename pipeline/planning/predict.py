@@ -63,7 +63,7 @@ def predict(
         trial.start_seconds,
         total.written_bytes,
         dict(_money(total, (span[0], span[1]), cluster, rates or {})),
-        tuple(_notes(job, steps, cluster)),
+        tuple(notes(job, steps, cluster)),
     )
 
 
@@ -146,7 +146,8 @@ def _money(
         yield "storage of the run, a month", (month, month)
 
 
-def _notes(job: Job, steps: Mapping[str, Cost], cluster: RayCluster) -> Iterator[str]:
+def notes(job: Job, steps: Mapping[str, Cost], cluster: RayCluster) -> Iterator[str]:
+    """What a person should know of such a run before it is paid for."""
     for name, cost in steps.items():
         if not cluster.slots(0.01, 0.0, cost.memory_bytes):
             # What gathers from all parts takes no less of smaller ones.
@@ -154,7 +155,10 @@ def _notes(job: Job, steps: Mapping[str, Cost], cluster: RayCluster) -> Iterator
             yield (
                 f"{name}: a task takes {cost.memory_bytes / GB:,.1f} GB, and no node has that much: {mend}"
             )
-    if any(claim.gpus for claim in of_job(job)) and not machine.gpus():
+    works_there = any(claim.gpus for claim in of_job(job))
+    if not works_there and any(node.gpus for node in cluster.nodes):
+        yield "the nodes' GPUs are paid for and idle: no step says `device: cuda`, such as --set embed.device=cuda"
+    if works_there and not machine.gpus():
         yield (
             "this machine has no GPU: what is to run on one was measured on processors, stands among the CPU-hours, "
             "and is no GPU-hour: take the sample where a GPU is"

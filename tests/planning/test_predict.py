@@ -23,7 +23,7 @@ from tamis.pipeline.audit.reading.costs import costs
 from tamis.pipeline.host import machine
 from tamis.pipeline.planning import forecast, trial
 from tamis.pipeline.planning.forecast import Machine, Measured, Scale
-from tamis.pipeline.planning.predict import check_claims, predict, reaching
+from tamis.pipeline.planning.predict import check_claims, notes, predict, reaching
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.tables import part_files
@@ -320,6 +320,29 @@ def test_a_job_for_gpus_is_measured_where_there_are_none(monkeypatch: pytest.Mon
         match = f"embed: a task claims 2 CPU, 1 GPU, and no node has that: {mend}"
         with pytest.raises(ClusterError, match=match):
             check_claims(asked, parse_cluster(lacking), lacking)
+
+
+@pytest.mark.parametrize(
+    ("device", "nodes", "gpus_here", "said"),
+    [
+        ("cpu", "2x(4cpu)", [], []),
+        ("cpu", "2x(4cpu) + 1x(4cpu,1gpu)", [], ["the nodes' GPUs are paid for and idle"]),
+        ("cuda", "2x(4cpu,1gpu)", ["0"], []),
+        ("cuda", "2x(4cpu,1gpu)", [], ["this machine has no GPU"]),
+    ],
+)
+def test_what_is_told_of_gpus_before_they_are_paid_for(
+    device: str, nodes: str, gpus_here: list[str], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "gpus", lambda: gpus_here)
+    asked = parse_job(
+        "name: a\ninput: [{path: /x.tar}]\noutput: /o\n"
+        f"steps: [embed: {{encoder: demo, device: {device}}}]",
+        "job",
+    )
+    told = list(notes(asked, {}, parse_cluster(nodes)))
+    assert len(told) == len(said)
+    assert all(one.startswith(start) for one, start in zip(told, said, strict=True))
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 21, 500, "auto"])
