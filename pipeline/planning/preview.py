@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tamis.pipeline import encoders
+from tamis.pipeline.host import machine
 from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.formats import FOOTERS, format_of, outline, readable, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
@@ -26,6 +27,9 @@ from tamis.schemas.errors import JobError
 from tamis.schemas.formats import word
 from tamis.schemas.job import Job
 from tamis.schemas.step import StepModel
+
+FEW_BYTES = 1 << 28
+"""Bytes of an input from which it is told that its files are fewer than processors: below they are read in seconds."""
 
 
 def preview(plan: Plan) -> dict[str, Any]:
@@ -58,6 +62,7 @@ def preview(plan: Plan) -> dict[str, Any]:
             *_damaged(plan.inputs),
             *unread_pictures(plan.inputs),
             *unusable(plan.job, plan.inputs),
+            *few_files(plan.job, plan.inputs),
             *_taken(plan),
             *_lacking(plan),
             *_unexpected(plan.job, total),
@@ -189,6 +194,16 @@ def _taken(plan: Plan) -> Iterator[str]:
                         yield f"{config.name}: {name} is a function of {source.plugin}"
                     elif source.words is not None:
                         yield f"{config.name}: {name} counts the list {storage.redact(source.words)}"
+
+
+def few_files(job: Job, inputs: Sequence[InputFile]) -> Iterator[str]:
+    """What large files in a small number cost: one task reads a file."""
+    workers = job.resources.cpus or machine.processors()
+    if len(inputs) < workers and sum(file.size for file in inputs) >= FEW_BYTES:
+        yield (
+            f"ingest: a file is read by one worker, so that {len(inputs)} of {workers} processors have work: the same "
+            "samples in more files are read sooner"
+        )
 
 
 def _lacking(plan: Plan) -> Iterator[str]:

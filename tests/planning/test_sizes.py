@@ -11,9 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning import stores
+from tamis.pipeline.planning.preview import few_files
 from tamis.pipeline.planning.sizes import sizes
 from tamis.schemas.errors import JobError
+from tamis.schemas.parse import parse_job
 from tests.simulate import _job, _plan, simulate
 from tests.support.embedded import blobs, write_input
 from tests.support.running import make_plan, run_here
@@ -86,3 +89,26 @@ def test_what_no_memory_holds_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         JobError, match=r"parts: the driver would hold .*: set part_samples above 10000"
     ):
         sizes(made)
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "cpus", "told"),
+    [
+        (1, 1 << 30, 8, "1 of 8 processors have work"),
+        (7, 1 << 26, 8, "7 of 8 processors have work"),
+        (8, 1 << 30, 8, None),
+        (1, 1 << 20, 8, None),
+        (3, 1 << 30, 2, None),
+    ],
+)
+def test_large_files_in_a_small_number_are_told_of(
+    files: int, size: int, cpus: int, told: str | None
+) -> None:
+    job = parse_job(
+        f"name: a\ninput: [{{path: a.tar}}]\noutput: b\nresources: {{cpus: {cpus}}}\nsteps: [write]",
+        "job",
+    )
+    inputs = [InputFile("a", f"{n}.tar", f"{n}.tar", "tar", size) for n in range(files)]
+    notes = list(few_files(job, inputs))
+    assert len(notes) == (told is not None)
+    assert all(told is not None and told in note for note in notes)
