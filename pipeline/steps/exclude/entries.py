@@ -321,13 +321,16 @@ def caption_key(text: str) -> bytes:
 
 
 def stored_key(on: On, value: Any) -> bytes | None:
-    """The key of a sample's own value; None where it has none, or an address names no host."""
+    """The key of a sample's own value; None where it has none, an address names no host, or a column has no MD5."""
     if value is None or value == "":
         return None
     if on in ("domain", "url"):
         text = addresses.host_of(value) if on == "domain" else addresses.same_url(value)
         return text_key(text) if text else None
-    return bytes(FORMS[on](value))
+    try:
+        return bytes(FORMS[on](value))
+    except ValueError:
+        return None
 
 
 FORMS: dict[On, Callable[[Any], Any]] = {
