@@ -8,16 +8,22 @@ from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.search.wanted import Among, Wanted
+from tamis.pipeline.inputs.parquet.format import PARQUET
+from tamis.pipeline.inputs.table.format import JSONL
 from tamis.pipeline.runs.state import check_above
 from tamis.pipeline.store import storage
+from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError
+
+TABLES = (*PARQUET.endings, *JSONL.endings)
+"""Endings by which a job takes a list for a table, whatever is in it."""
 
 
 def tag_samples(path: str, output: str, among: Among, where: str | None, *, json: bool) -> None:
     """Write the uids of some of a run's samples as a list, one a line, which a job's step `exclude` reads.
 
     Raises:
-        JobError: no path, a file is there, or no sample is meant.
+        JobError: no path, or that of a table; a file is there, or no sample is meant.
         InputError: DuckDB refuses the condition.
         StateError: no finished run; or the list would lie in a run's directory.
     """
@@ -29,6 +35,10 @@ def tag_samples(path: str, output: str, among: Among, where: str | None, *, json
     if storage.exists(target):
         raise JobError(f"{shown}: is there already: name a new file, or remove that one")
     check_above(target)
+    if output.lower().endswith(TABLES):
+        raise JobError(
+            f"{shown}: a job reads a table there, and this is a text of a uid a line: call it .txt"
+        )
     with closing(Wanted(run, among, where)) as wanted:
         count = sum(map(len, wanted.uids()))
         if not count:
@@ -42,5 +52,5 @@ def tag_samples(path: str, output: str, among: Among, where: str | None, *, json
     display.echo(
         f"{counted(count, 'uid')} in {display.plain(shown)}. A job leaves these samples out with"
     )
-    display.echo(f"  - exclude: {{list: {display.plain(shown)}, on: uid}}")
+    display.echo(f"  - exclude: {yaml12.flow({'list': shown, 'on': 'uid'})}")
     display.echo("and all others with `all_but: true` beside it.")

@@ -20,6 +20,12 @@ class Single(float):
     """A number out of a column of 32 bits, which is compared with others rounded to 32 bits."""
 
 
+def rounded(number: float) -> float:
+    """A number as values of 32 bits are compared with it; beyond their range it is infinite."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(number))
+
+
 def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     """A column of numbers, none of them null: a view of its memory if it is one chunk, else a copy.
 

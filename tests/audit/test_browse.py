@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 
 from tamis.jobs.commands.explain import in_words
@@ -78,6 +79,19 @@ def test_a_filter_finds_what_the_ledger_has(
 ) -> None:
     expected = [row["uid"] for row in ledger(hostile) if judge(row)]
     assert [row["uid"] for row in all_pages(browser, **asked)] == expected
+
+
+def test_values_of_32_bits_are_compared_as_such(embedded: Any) -> None:
+    """A sample meets the filter of its own value, as it is written, and no bound is too large to be asked for."""
+    root = embedded()
+    browser = Browser(open_run(str(root)), in_words)
+    name = "semantic_similarity"
+    values = [np.float32(row[name]) for row in ledger(root) if row[name] is not None]
+    written = next(str(value) for value in values if float(str(value)) > float(value))
+    at_least = sum(value >= np.float32(written) for value in values)
+    assert browser.counts({f"min.{name}": written})["found"] == at_least
+    assert browser.counts({f"min.{name}": "1e300"})["found"] == 0
+    assert browser.counts({f"max.{name}": "1e300"})["found"] == len(values)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ def test_another_keep_is_asked_of_what_is_stored(
 ) -> None:
     found = asked(capsys, run, "--seen", 160, "--set", "best.keep=40")
     assert (found["kept"], found["passes"]) == (40, 4)
+    assert found["notes"] == ["this is under best.keep=40; the run itself keeps 20 samples"]
     assert open_run(str(run)).manifest.kept == 20
 
 
@@ -98,6 +99,24 @@ def test_the_setting_is_one_that_whatif_takes(
 ) -> None:
     setting = asked(capsys, run, "--seen", 20, "--law", law)["setting"]
     assert asked(capsys, run, "--seen", 20, "--set", setting)["kept"] == 10
+
+
+def test_steps_behind_the_selector_are_told_of(
+    entry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They leave less of the best pool than its number: 10 are kept by `score`, of which a rule drops 4."""
+    root = tmp_path / "run"
+    steps = "- signals: [words]\n- score: {signal: words, keep: 20}\n- rules: {words: {max: 36}}\n- write"
+    run_here(make_plan(root, entry, steps))
+    law = _law(tmp_path / "law.yaml", "signal: words")
+    found = asked(capsys, root, "--seen", 20, "--law", law)
+    assert found["setting"] == "score.keep=10"
+    assert found["notes"][-1].startswith(
+        "`rules` behind `score` dropped 4 of the 20 that it kept: fewer than the best pool will be left"
+    )
+    assert asked(capsys, root, "--seen", 20, "--set", "score.keep=10")["kept"] == 6
+    found = asked(capsys, root, "--seen", 20, "--law", law, "--set", "rules.words.max=40")
+    assert not any("behind" in note for note in found["notes"])
 
 
 def test_a_law_is_taken_from_another_budget_and_drawn_in_the_report(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tamis.jobs.cli.app import main
+from tamis.schemas import yaml12
 from tests.support.embedded import blobs, run_steps, write_input
 from tests.support.running import ledger, make_plan, run_here, subset_uids
 
@@ -67,9 +68,20 @@ def test_a_job_keeps_the_list_alone_or_all_but_it(
         assert sorted(subset_uids(output)) == expected
 
 
+def test_the_step_can_be_read_whatever_the_list_is_called(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    name = "my list, second: birds #1.txt"
+    out, _ = said(capsys, folder, name, "--where", "contains(text, 'red')")
+    (step,) = yaml12.load("\n".join(line for line in out.split("\n") if line.startswith("  - ")))
+    assert step == {"exclude": {"list": f"{folder}/{name}", "on": "uid"}}
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "expected"),
     [
+        ("a.parquet", [], "a.parquet: a job reads a table there"),
+        ("a.JSONL", [], "call it .txt"),
         ("a.txt", ["--where", "nothing > 1"], "--where: "),
         ("a.txt", ["--where", "text = 'no such'"], "no sample of this run is meant"),
         ("run/manifest.json", [], "manifest.json: is there already: name a new file"),
@@ -88,7 +100,7 @@ def test_what_cannot_be_listed_is_one_line(
     assert err.startswith("tamis: ")
     assert expected in err
     assert err.count("\n") == 1
-    assert not (folder / "a.txt").exists()
+    assert not [path for path in folder.glob("a.*") if path.is_file()]
     assert not (folder / "run/a.txt").exists()
 
 

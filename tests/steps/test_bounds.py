@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tamis.pipeline.steps.rules.bounds import failure, failures, passing_sql
@@ -52,6 +52,9 @@ def agrees(values: pa.Array, bound: Bound) -> list[bool]:
 
 
 @given(st.lists(NUMBERS), LIMITS, LIMITS, MISSING, KINDS)
+@example([1.0, None, float("inf")], 1e39, None, "drop", pa.float32())  # beyond 32 bits
+@example([1.0, None, float("inf")], None, 1e39, "keep", pa.float32())
+@example([1.0, None, float("-inf")], -1e39, 1e300, "drop", pa.float32())
 def test_numbers(
     values: list[float | None],
     low: float | None,

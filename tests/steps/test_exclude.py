@@ -59,6 +59,22 @@ def test_hashes_of_other_programs_are_compared_by_the_signal_that_has_them(tmp_p
         run(tmp_path, f"{{list: {tmp_path}/t.txt, on: md5, signal: tag}}", "- signals: [tag]")
 
 
+def test_what_is_no_md5_in_a_column_stands_in_no_list(tmp_path: Path) -> None:
+    """A column is what somebody wrote: one cell of another form stops no run, and no list of its run either."""
+    md5 = [hashlib.md5(one.image, usedforsecurity=False).hexdigest() for one in SAMPLES]
+    tags = ["n/a", *md5[1:7], None]
+    made = [
+        replace(one, fields={**one.fields, "tag": tag})
+        for one, tag in zip(SAMPLES, tags, strict=True)
+    ]
+    (tmp_path / "m.txt").write_text(f"{md5[2]}\n{md5[0]}\n")
+    settings = f"{{list: {tmp_path}/m.txt, on: md5, signal: tag}}"
+    assert left_out(run(tmp_path, settings, "- signals: [tag]", made)) == [2]
+    other = other_run(tmp_path, made, "- signals: [tag]\n- write")
+    settings = f"{{list: {other}, on: md5, signal: tag}}"
+    assert left_out(run(tmp_path, settings, "- signals: [tag]", made)) == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize(("on", "text", "expected"), LISTS)
 def test_what_stands_in_a_list_is_left_out(
     on: str, text: str, expected: list[int], tmp_path: Path
@@ -247,6 +263,9 @@ WRONG = [
     ("sha256", "a" * 63, "is no sha256: 64 hex digits"),
     ("phash", "zz", "is no phash: 16 hex digits"),
     ("domain", "example.org/a", "is no domain: a host without path or port is wanted"),
+    ("domain", "||example.org^", "is no domain: a host"),
+    ("domain", "example.org,", "is no domain: a host"),
+    ("domain", "ads.*.example.org", "is no domain: a host"),
     ("url", "/a.png", "is no url: an address with a host"),
     ("domain", "\n# nothing\n", "has no entries: leave the step out"),
 ]

@@ -11,12 +11,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.pictures import Pictures
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.audit.story.story import stories
 from tamis.pipeline.audit.verify.verify import Seen, verify
-from tamis.schemas.errors import InputError
+from tamis.schemas.errors import InputError, TamisError
+from tests.support.embedded import blobs, run_steps, write_input
 from tests.support.excluding import SAMPLES, URLS, left_out, run
 from tests.support.running import contents
 
@@ -51,6 +53,39 @@ def test_a_list_that_is_not_revealed_is_known_by_its_sha256_alone(tmp_path: Path
 def manifest(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "run/manifest.json").read_text())
     return found
+
+
+@pytest.mark.parametrize(
+    ("name", "on"),
+    [
+        ("secret.txt", "caption"),
+        ("secret-run/", "uid"),
+        ("secret.npy", "embedding"),
+        ("secret.txt", "embedding"),
+    ],
+)
+def test_no_message_says_where_an_unrevealed_list_was_to_lie(
+    name: str, on: str, tmp_path: Path
+) -> None:
+    """Errors are printed and kept in logs, which others read than the job."""
+    entry = write_input(tmp_path / "in", blobs([6], [0.3], dim=8), 2)
+    secret = f"{{list: {tmp_path}/{name}, on: {on}, reveal: false}}"
+    steps = f"- exclude: {secret}\n- write"
+    with pytest.raises(TamisError) as error:
+        run_steps(tmp_path / "run", [entry], steps)
+    assert "secret" not in str(error.value)
+    assert str(tmp_path) not in str(error.value)
+    assert str(error.value).startswith("exclude: the list is ")
+
+
+def test_a_list_that_goes_before_it_is_decided_again_is_not_named(tmp_path: Path) -> None:
+    path = tmp_path / "secret-name.txt"
+    path.write_text("example.org\n")
+    run(tmp_path, f"{{list: {path}, on: domain, reveal: false}}")
+    path.unlink()
+    with pytest.raises(TamisError) as error:
+        whatif(open_run(str(tmp_path / "run")), ["exclude.all_but=true"])
+    assert "secret" not in str(error.value)
 
 
 def test_an_unrevealed_list_decides_as_one_that_is_shown(tmp_path: Path) -> None:

@@ -101,6 +101,13 @@ def test_odd_tables(tmp_path: Path, name: str, text: str, rows: int | None) -> N
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("name", "text"), [("x.json", '["example.org"]'), ("x.jsonl", "")])
+def test_rows_without_columns_are_told(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=r"object with columns: .* a text file \(.txt\)"):
+        read(listing(tmp_path / name, "domain"))
+
+
 def test_another_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"site": {"host": "example.org"}, "domain": "a.b"}\n')
     one = read(listing(tmp_path / "x.jsonl", "domain", "site.host"))

@@ -18,6 +18,7 @@ from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.story.story import tell
 from tamis.pipeline.steps.selectors.choice import InfeasibleError, Pool
 from tamis.pipeline.steps.selectors.quotas import groups
+from tamis.pipeline.steps.selectors.quotas.audit import _share
 from tamis.pipeline.steps.selectors.quotas.choice import Quotas as QuotasChoice
 from tamis.pipeline.steps.selectors.quotas.config import CLUSTER, Quotas
 from tamis.schemas.errors import InputError, JobError
@@ -218,6 +219,43 @@ def test_explain_says_which_budget_reaches_a_sample(tmp_path: Path) -> None:
         rank = int(row["value"])
         # At this level every group keeps rank samples, or all it has.
         assert mend["samples"] == sum(min(size, rank) for size in (20, 8, 2))
+
+
+def test_the_budget_that_reaches_a_sample_is_a_share_of_all_that_reached_the_step(
+    tmp_path: Path,
+) -> None:
+    """Also of those without a value: two of five here, so that a share of the groups alone would ask for too many."""
+    made = numbered(30, tongue=(["en"] * 15 + ["de"] * 3 + [None] * 12))
+    run(tmp_path, "by: tongue, keep: 0.2", "- signals: [tongue]\n- quotas: ", made)
+    finished = open_run(str(tmp_path / "run"))
+    out = [row for row in ledger(tmp_path / "run") if row["reason"] == "group_full"]
+    assert len(out) == 12
+    for row in out:
+        (step,) = [step for step in tell(finished, row)["steps"] if step["step"] == "quotas"]
+        (mend,) = step["passes_with"]
+        change = whatif(finished, [f"quotas.keep={mend['value']}"], 30)
+        assert row["uid"] in {sample["uid"] for sample in change.samples}
+        assert change.kept_after == mend["samples"]
+
+
+def test_no_budget_is_named_for_a_group_whose_name_is_cut(tmp_path: Path) -> None:
+    """Two groups are called alike then, and the budget of the other one would be wrong."""
+    names = ["long " * 20 + "a"] * 20 + ["long " * 20 + "b"] * 6
+    made = numbered(26, tongue=names)
+    run(tmp_path, "by: tongue, keep: 10", "- signals: [tongue]\n- quotas: ", made)
+    finished = open_run(str(tmp_path / "run"))
+    out = [row for row in ledger(tmp_path / "run") if row["reason"] == "group_full"]
+    assert len(out) == 16
+    for row in out:
+        (step,) = [step for step in tell(finished, row)["steps"] if step["step"] == "quotas"]
+        assert "passes_with" not in step
+
+
+def test_a_share_is_as_round_as_what_can_be_kept_allows() -> None:
+    assert _share(2, 3, 3) == 0.6667
+    assert _share(500_000, 1_000_000, 600_000) == 0.5
+    assert _share(500_001, 1_000_000, 600_000) == 0.5001
+    assert _share(500_001, 1_000_000, 500_001) == 0.500001
 
 
 def test_what_cannot_be_chosen(tmp_path: Path) -> None:

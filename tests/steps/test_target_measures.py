@@ -14,6 +14,7 @@ from tamis.pipeline.algorithms.choosing.frechet import Target as Search
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.story.story import tell
+from tamis.pipeline.steps.selectors.target.config import OFF_TARGET
 from tamis.pipeline.steps.selectors.target.config import Target as Config
 from tamis.schemas import yaml12
 from tamis.schemas.errors import TamisError
@@ -223,3 +224,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, settings: str, message: st
 def test_the_plan_says_what_a_worker_holds(settings: str, note: str) -> None:
     config = Config.model_validate(yaml12.load(f"{{path: runs/birds, {settings}}}"))
     assert any(note in line for line in config.notes(None, lambda _: 512))
+
+
+def test_what_a_budget_drops_is_not_said_to_come_after_the_best_concepts() -> None:
+    """The last concept that a budget reaches is one of them, and loses samples all the same."""
+    settings = {"path": "t.npy", "measure": "frechet", "centroids": "c.npy"}
+    searched = Config.model_validate(settings).meaning(OFF_TARGET)
+    cut = Config.model_validate({**settings, "keep": 10}).meaning(OFF_TARGET)
+    assert searched == "its concept comes after those that together are most like the target"
+    assert cut == "concepts before its own, or others in it, have filled the budget"

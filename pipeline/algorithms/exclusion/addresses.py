@@ -13,6 +13,9 @@ _URL = re.compile(
 LONGEST = 253
 """Characters of a host, by the rules of DNS; a longer one could have tens of thousands of domains above it."""
 
+_NO_HOST = re.compile("[!-,;-@\\[-^`{-~]")
+"""Characters of ASCII that no host has: such an entry is of another form, as `||example.org^` of filter lists."""
+
 _PORTS = {"http": "80", "https": "443"}
 
 
@@ -33,10 +36,10 @@ def same_url(url: str) -> str:
 
 
 def domain(entry: str) -> str:
-    """A listed domain or host as the host of a URL is written; `*.` or a dot before it says nothing more."""
+    """A listed domain or host as the host of a URL is written, "" for none; `*.` or a dot before it is left out."""
     bare = entry.strip().removeprefix("*").lstrip(".")
     _, host, port, rest = _parts(bare)
-    return "" if port or rest not in ("", "/") else host
+    return "" if port or rest not in ("", "/") or _NO_HOST.search(host) else host
 
 
 def suffixes(host: str) -> list[str]:

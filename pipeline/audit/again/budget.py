@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +114,7 @@ def budget(
         law=law,
         pools=tuple(pools),
         setting=None,
-        notes=(*_passes(seen / kept), *repeated, *notes),
+        notes=(*_other(run, decided, settings), *_passes(seen / kept), *repeated, *notes),
     )
     if law is None or made.best is None:
         return made
@@ -211,6 +212,14 @@ def _pools(law: Law, seen: float, draws: Draws) -> list[Pool]:
     return pools
 
 
+def _other(run: FinishedRun, decided: _Decided, settings: Sequence[str]) -> list[str]:
+    """What a budget of other settings says of itself: it is kept with the run, and shown in its report."""
+    if not decided.changed:
+        return []
+    changed = ", ".join(map(storage.redact, settings))
+    return [f"this is under {changed}; the run itself keeps {counted(run.manifest.kept, 'sample')}"]
+
+
 def _passes(passes: float) -> list[str]:
     if passes <= MANY:
         return []
@@ -244,7 +253,7 @@ def _setting(decided: _Decided, law: Law, best: Pool) -> tuple[str | None, list[
             )
         ]
     if isinstance(last, Chooser) and last.keep is not None:
-        return f"{name}.keep={count}", []
+        return f"{name}.keep={count}", _behind(decided, last.name)
     ends = {
         step.kept_by[1] for step in decided.steps if step.kept_by and step.kept_by[0] == law.signal
     }
@@ -256,6 +265,23 @@ def _setting(decided: _Decided, law: Law, best: Pool) -> tuple[str | None, list[
             f"`{name}` keeps by that order, but no such number: write `{step}` in its place"
         ]
     return None, [f"no step of the run keeps so many by that order: add `{step}` to its job"]
+
+
+def _behind(decided: _Decided, selector: str) -> list[str]:
+    """A note where steps behind the selector drop some of what it keeps."""
+    steps = [*decided.entered]
+    later = steps[steps.index(selector) + 1 :]
+    left = [decided.entered[step] for step in later] + [decided.kept]
+    drop = [step for step, (n, then) in zip(later, pairwise(left), strict=True) if then < n]
+    if not drop:
+        return []
+    named = ", ".join(f"`{step}`" for step in drop)
+    return [
+        (
+            f"{named} behind `{selector}` dropped {left[0] - left[-1]:,} of the {left[0]:,} that it kept: fewer than "
+            "the best pool will be left, `tamis whatif` says how many, and a larger `keep` makes up for it"
+        )
+    ]
 
 
 def _last(steps: Sequence[StepModel], law: Law) -> StepModel | None:

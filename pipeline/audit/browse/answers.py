@@ -25,6 +25,7 @@ from tamis.pipeline.audit.reading.pairs import fallen, remarks
 from tamis.pipeline.audit.search.wanted import Among
 from tamis.pipeline.audit.story.story import Story, pictured, stories, tell
 from tamis.pipeline.store import finished
+from tamis.pipeline.tables.columns import rounded
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import meaning
 
@@ -266,7 +267,8 @@ class Browser:
             elif side in {"min", "max"} and (signal in self.signals or signal == "distance"):
                 sign = ">=" if side == "min" else "<="
                 terms.append(f"{sql.identifier(signal)} {sign} ${mark}")
-                values[mark] = _number(name, value)
+                number, single = _number(name, value), self.signals.get(signal, "FLOAT") == "FLOAT"
+                values[mark] = rounded(number) if single else number
             else:
                 raise InputError(f"`{name}`: this run has no such filter")
         return " AND ".join(terms), values

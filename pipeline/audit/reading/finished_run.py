@@ -232,6 +232,10 @@ class FinishedRun:
                         rows[sid] = row
         return [rows[sid] for sid in sids]
 
+    def entered(self, step: str) -> int:
+        """The samples that reached a step."""
+        return next(account.entered for account in self.manifest.steps if account.step == step)
+
     def quotas(self, step: str) -> pa.Table | None:
         """A row a cluster: its size, and what the step keeps of it; None where ``tables/`` has been cleared."""
         return self.table(step, "quotas", "clusters")

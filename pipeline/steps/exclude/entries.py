@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -25,7 +26,7 @@ from tamis.pipeline.steps.shared.other_runs import unchanged
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import byte_rows, uid_words
 from tamis.pipeline.tasks.task import location
-from tamis.schemas.errors import InputError, StateError
+from tamis.schemas.errors import InputError, StateError, TamisError
 from tamis.schemas.layout import MANIFEST
 from tamis.schemas.tables import PICTURE_LAYOUT, UID, find_column
 
@@ -88,6 +89,19 @@ def rule_of(config: Exclude, sha256: str) -> str:
     return name_of(config.path) if config.reveal else f"sha256 {sha256[:SHOWN_DIGITS]}"
 
 
+@contextmanager
+def unnamed(path: str, shown: str, reveal: bool) -> Iterator[None]:
+    """Context in which no error says where a list lies that is not to be revealed; ``shown``: what stands for it."""
+    try:
+        yield
+    except TamisError as error:
+        if reveal or name_of(path) not in str(error):
+            raise
+        raise type(error)(
+            f"{shown} is not there, or is no list: see where the job says it lies"
+        ) from None
+
+
 def files_of(path: str, on: On) -> list[str]:
     """The files of a list that is no run.
 
@@ -123,8 +137,9 @@ def check_first(listing: Listing) -> None:
     Raises:
         InputError: the list is missing or empty, has no such column, or holds something else.
     """
-    if next((table for table in _tables(listing) if table.num_rows), None) is None:
-        raise _empty(listing)
+    with unnamed(listing.path, listing.shown, listing.reveal):
+        if next((table for table in _tables(listing) if table.num_rows), None) is None:
+            raise _empty(listing)
 
 
 def read(listing: Listing) -> pa.Table:
@@ -134,7 +149,10 @@ def read(listing: Listing) -> pa.Table:
         StateError: it is not the list that was there when the run began.
         InputError: as ``check_first``; or it is longer than a worker holds.
     """
-    with unchanged(_watched(listing), listing.shown):
+    with (
+        unnamed(listing.path, listing.shown, listing.reveal),
+        unchanged(_watched(listing), listing.shown),
+    ):
         if digest(listing.path, listing.on) != listing.sha256:
             raise StateError(f"{listing.shown} has changed since the run began: start it again")
         return _whole(listing)
@@ -321,13 +339,16 @@ def caption_key(text: str) -> bytes:
 
 
 def stored_key(on: On, value: Any) -> bytes | None:
-    """The key of a sample's own value; None where it has none, or an address names no host."""
+    """The key of a sample's own value; None where it has none, an address names no host, or a column has no MD5."""
     if value is None or value == "":
         return None
     if on in ("domain", "url"):
         text = addresses.host_of(value) if on == "domain" else addresses.same_url(value)
         return text_key(text) if text else None
-    return bytes(FORMS[on](value))
+    try:
+        return bytes(FORMS[on](value))
+    except ValueError:
+        return None
 
 
 FORMS: dict[On, Callable[[Any], Any]] = {

@@ -157,7 +157,9 @@ class Exclude(Step):
 
     def _listed(self) -> VectorSet:
         embed = next(step for step in self.job.embeds if step.makes_embedding == self.embedding)
-        return by_embedding.listed_vectors(self.config, embed, self.job.seed)
+        shown = f"{self.name}: {by_embedding.LISTED}"
+        with entries.unnamed(self.config.path, shown, self.config.reveal):
+            return by_embedding.listed_vectors(self.config, embed, self.job.seed)
 
     def _listing(self, sha256: str) -> Listing:
         config, path = self.config, storage.absolute(self.config.path)
@@ -180,8 +182,10 @@ class Exclude(Step):
         if config.on == "embedding":
             yield from by_embedding.phases(context, config, self.embedding, self._listed())
             return
-        sha256 = entries.digest(storage.absolute(config.path), config.on)
-        listing = self._listing(sha256)
+        listing = self._listing("")
+        with entries.unnamed(listing.path, listing.shown, listing.reveal):
+            sha256 = entries.digest(listing.path, config.on)
+        listing = replace(listing, sha256=sha256)
         yield listed("list", read_list, [Task.whole("list", {}, listing)])
         inputs: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED, Bound
 from tamis.pipeline.steps.shared.config import NO_VALUE
-from tamis.pipeline.tables.columns import Single
+from tamis.pipeline.tables.columns import Single, rounded
 
 Mask = npt.NDArray[np.bool_]
 
@@ -56,9 +56,10 @@ def passing_sql(column: str, bound: Bound) -> tuple[str, dict[str, float]]:
     parameters = {name: limit for name, limit in limits.items() if limit is not None}
     signs = {"min": ">=", "max": "<="}
     wide, narrow = (
-        " AND ".join(f"{column}::{kind} {signs[name]} ${name}::{kind}" for name in parameters)
-        for kind in ("DOUBLE", "FLOAT")
+        " AND ".join(f"{column}::DOUBLE {signs[name]} ${name}{bits}" for name in parameters)
+        for bits in ("", "_32")
     )
+    parameters |= {f"{name}_32": rounded(limit) for name, limit in parameters.items()}
     within = f"CASE WHEN typeof({column}) = 'FLOAT' THEN {narrow} ELSE {wide} END"
     missing = "true" if bound.missing == "keep" else "false"
     none = f"{column} IS NULL OR isnan({column}::DOUBLE)"
@@ -76,8 +77,7 @@ def _numbers(values: pa.Array | list[Any]) -> tuple[npt.NDArray[np.float64], boo
 
 def _limit(bound: float, single: bool | Mask) -> npt.NDArray[np.float64]:
     """The number that values are compared with: the bound, rounded to 32 bits for values of that width."""
-    with np.errstate(over="ignore"):
-        return np.where(single, np.float64(np.float32(bound)), np.float64(bound))
+    return np.where(single, rounded(bound), np.float64(bound))
 
 
 def _written(value: object) -> str:

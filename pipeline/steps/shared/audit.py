@@ -50,6 +50,9 @@ class Finished(Protocol):
     def placing(self) -> list[str]:
         """The steps that give samples a place in a concept, in order."""
 
+    def entered(self, step: str) -> int:
+        """The samples that reached a step."""
+
     def quotas(self, step: str) -> pa.Table | None:
         """A row a cluster: its size, and what the step keeps of it; None where ``tables/`` has been cleared."""
 

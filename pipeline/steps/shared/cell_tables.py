@@ -88,6 +88,11 @@ def _of_text(path: str, shown: str, choose: Choose) -> Iterator[list[list[Any]]]
     found = [name for name in syntax.names if name] if isinstance(syntax, Csv) else None
     if found is None:
         found = [*syntax.kinds(first_rows(path, syntax, LIMIT))]
+        if not found:
+            raise InputError(
+                f"{shown}: no row of it is an object with columns: give such rows, or a text file (.txt) of one entry "
+                "a line"
+            )
     columns = [*choose(found)]
     with storage.open_read(path) as stream:
         records = enumerate(syntax.records(stream, LIMIT), 1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
+from tamis.pipeline.steps.selectors.config import count_of
 from tamis.pipeline.steps.selectors.quotas.config import LOW_MEAN
 from tamis.pipeline.steps.selectors.quotas.config import Quotas as Config
 from tamis.pipeline.steps.shared.audit import Finished, Mend, Row, StepAudit, mend
 
-SHARES = 10_000
-"""Shares are rounded up to a multiple of 1 / SHARES."""
+DIGITS = 4
+"""Decimal digits to which shares are rounded up: more where so round a share asks for more than there is."""
 
 
 class Quotas(StepAudit[Config]):
@@ -34,13 +33,27 @@ class Quotas(StepAudit[Config]):
         from tamis.pipeline.tables.columns import numbers
 
         weight = np.asarray(numbers(groups["weight"]), np.float64)
-        capacity, size = (
-            np.asarray(numbers(groups[name]), np.int64) for name in ("capacity", "size")
-        )
-        number = groups["group"].to_pylist().index(row["message"])
+        capacity = np.asarray(numbers(groups["capacity"]), np.int64)
+        named = np.flatnonzero(np.array(groups["group"].to_pylist(), object) == row["message"])
+        if (
+            len(named) > 1
+        ):  # names are cut where they are long, and then say no longer which group it is
+            return []
+        number = int(named[0])
         samples = smallest_total(weight, capacity, number, int(row["value"]))
         if samples is None:
             return []
-        whole = self.config.whole(int(size.sum()), run.rows_in)
-        share = math.ceil(samples * SHARES / whole) / SHARES
+        # A share is of all that reached the step: groups lack the samples without a value.
+        whole = self.config.whole(run.entered(self.name), run.rows_in)
+        share = _share(samples, whole, int(capacity.sum()))
         return [mend(f"{self.name}.keep", ">=", share, samples=samples)]
+
+
+def _share(samples: int, whole: int, most: int) -> float:
+    """The roundest share of ``whole`` that is at least so many samples, and not beyond the ``most`` there are."""
+    for digits in range(DIGITS, 15):
+        parts = int(10**digits)
+        share = -(-samples * parts // whole) / parts
+        if count_of(share, whole) <= most:
+            break
+    return share

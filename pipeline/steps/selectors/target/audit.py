@@ -80,4 +80,6 @@ class Target(StepAudit[Config]):
         """The condition with another bound."""
         if self.config.least is None or (signal, side) != (self.name, "min"):
             return None
-        return f"coalesce({column}::FLOAT >= $least::FLOAT, false)", {"least": value}
+        from tamis.pipeline.tables.columns import rounded
+
+        return f"coalesce({column} >= $least, false)", {"least": rounded(value)}

@@ -148,7 +148,9 @@ class Target(Chooser, EarlyHeads):
         if reason != OFF_TARGET:
             return super().meaning(reason)
         return {
-            "frechet": "its concept comes after those that together are most like the target",
+            "frechet": "its concept comes after those that together are most like the target"
+            if self.keep is None
+            else "concepts before its own, or others in it, have filled the budget",
             "influence": "training on others helps the target's pairs more, or on it less than `least`",
         }.get(self.measure, self.reasons[reason])
 
