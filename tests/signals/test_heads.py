@@ -222,6 +222,19 @@ def test_prompts_may_have_names() -> None:
     assert named.score(picture) == read_head(npz(**prompts), "prompts").score(picture)
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["\ud83d", "a cat"], "half a surrogate pair"),
+        ([1.0, 2.0], "names is of float64: it has a text for each prompt"),
+        ([b"a dog", b"a cat"], "names is of .*: it has a text for each prompt"),
+    ],
+)
+def test_names_are_texts(names: list[Any], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        read_head(npz(prompts=np.eye(2), flagged=[0, 1], names=names), "prompts")
+
+
 @given(st.integers(1, 40), st.integers(2, 9), st.integers(0, 2**32 - 1))
 def test_the_nearest_prompt_is_that_of_the_largest_cosine(n: int, m: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
