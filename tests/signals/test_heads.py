@@ -303,6 +303,27 @@ def test_a_name_needs_prompts_that_have_some(
         make_plan(tmp_path / "run", tmp_path / "0.tar", told)
 
 
+def test_a_rule_lets_names_pass_that_the_prompts_have(tmp_path: Path) -> None:
+    dim = encoders.describe("demo").dim or 0
+    head = npz(prompts=np.eye(2, dim), flagged=[0, 1], names=["bird", "3"])
+    (tmp_path / "head.npz").write_bytes(head)
+    write_tar(tmp_path / "0.tar", [Sample("0", picture(0), "a word", {})])
+    steps = PROMPTS.replace("HEAD", str(tmp_path / "head.npz"))
+    rule = "- rules: {subject: {in: [3, WORD]}}\n- write"
+    make_plan(
+        tmp_path / "run", tmp_path / "0.tar", steps.replace("- write", rule).replace("WORD", "bird")
+    )
+    with pytest.raises(
+        JobError,
+        match="rules: subject: in: `brid` is no name that signals gives; did you mean `bird`",
+    ):
+        make_plan(
+            tmp_path / "run",
+            tmp_path / "0.tar",
+            steps.replace("- write", rule).replace("WORD", "brid"),
+        )
+
+
 def test_the_example_of_the_docs_makes_a_head_of_prompts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
