@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.table import Table
@@ -203,8 +204,14 @@ def _signal_lines(step: dict[str, Any]) -> list[str]:
     if _decided_by_value(step):
         said.add(step.get("rule"))
     values = {name: value for name, value in step.get("signals", {}).items() if name not in said}
-    line = ", ".join(f"{name} {display.number(value)}" for name, value in values.items())
+    line = ", ".join(f"{name} {_value(value)}" for name, value in values.items())
     return [line] if line else []
+
+
+def _value(value: float | str | bool | None) -> str:
+    """A signal's value; a text that would not be seen, or not where it ends, in quotation marks."""
+    unseen = isinstance(value, str) and (not value.strip() or "," in value)
+    return f'"{value}"' if unseen else display.number(value)
 
 
 def _decided_by_value(step: dict[str, Any]) -> bool:
@@ -231,30 +238,26 @@ def _mend(mend: dict[str, Any]) -> str:
     if mend.get("by_lot"):
         samples += " and the same seed"
     value = mend["value"]
-    exact = (
-        repr(value)
-        if isinstance(value, float) and not value.is_integer()
-        else display.number(value)
-    )
+    exact = repr(value) if isinstance(value, float) and not value.is_integer() else _value(value)
     return f"{mend['setting']} {mend['relation']} {exact}{samples}"
 
 
 def _rule_line(rule: dict[str, Any]) -> str:
-    value = display.number(rule["value"])
-    if rule["value"] is None:
+    value = _value(rule["value"])
+    if rule["value"] is None or (isinstance(rule["value"], float) and math.isnan(rule["value"])):
         verdict = "kept without a value" if rule["passes"] else "a value is needed"
         return f"{rule['rule']}: {verdict}"
     if "in" in rule:
-        among = ", ".join(display.number(choice) for choice in rule["in"])
+        among = ", ".join(map(_value, rule["in"]))
         return f"{rule['rule']} {value} {'is' if rule['passes'] else 'is NOT'} in {among}"
-    bounds = []
+    bounds = []  # compared in the signal's own digits: .7 of 32 bits, a little less than .7, is not below it
     if "min" in rule:
-        below = float(rule["value"]) < rule["min"]
+        below = not rule["passes"] and float(rule["value"]) < rule["min"]
         bounds.append(
             f"{'<' if below else '>='} {display.number(rule['min'])}{', too low' if below else ''}"
         )
     if "max" in rule:
-        above = float(rule["value"]) > rule["max"]
+        above = not rule["passes"] and float(rule["value"]) > rule["max"]
         bounds.append(
             f"{'>' if above else '<='} {display.number(rule['max'])}{', too high' if above else ''}"
         )

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import Any
 
 from tamis.jobs.cli.finished_run import opened
 from tamis.jobs.terminal import display
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.fit_head import Request, check_free, fit_head, write
 from tamis.pipeline.evaluate.pairs import embedding_of
 from tamis.pipeline.evaluate.trusted import Marked
+from tamis.pipeline.tasks import product
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError
 from tamis.schemas.head_card import Area, Extreme, HeadCard, Kind
+from tamis.schemas.ledger import TAKEN
 
 CAPTION = 60
-"""Most characters of a caption in a table."""
+"""Most characters of a caption, or a source's name, in a table."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,7 @@ def fit_and_show(pool: str, output: str, asked: Asked, json: bool) -> None:
         display.echo(display.as_json(fitted.card.model_dump()))
         return
     _show(fitted.card, output, written)
-    steps = [step for step in run.steps if step.makes_embedding]
-    for line in _steps(fitted.card, output, embedding_of(run), several=len(steps) > 1):
+    for line in _steps(fitted.card, output, run):
         display.echo(line)
 
 
@@ -89,18 +92,34 @@ def _show(card: HeadCard, output: str, written: str) -> None:
     out.print(f"{output} ({written} says what it was made from)")
 
 
-def _steps(card: HeadCard, output: str, embed: Any, *, several: bool) -> Iterator[str]:
-    """The lines of a job that score by the head; ``embed`` is the step whose vectors it reads, one of ``several``."""
-    name = os.path.basename(output).partition(".")[0]
+def _steps(card: HeadCard, output: str, run: FinishedRun) -> Iterator[str]:
+    """The lines that score by the head in the job of ``run``, the pool, after its own steps."""
+    embed = embedding_of(run)
+    name = _free(os.path.basename(output).partition(".")[0], _columns(run), "_head")
     settings: dict[str, Any] = {"names": [name], "heads": {name: output}}
     if card.signals:
         settings["reads"] = {name: list(card.signals)}
-    elif several:
+    elif sum(bool(step.makes_embedding) for step in run.steps) > 1:
         settings["embedding"] = embed.makes_embedding
     yield f"in a job, after {'these signals' if card.signals else f'`{embed.name}`'}:"
-    for step in ({"signals": settings}, {"score": {"signal": name, "keep": 0.3}}):
-        [(kind, written)] = step.items()
-        yield f"  - {kind}: {yaml12.flow(written)}"
+    for kind, written in (("signals", settings), ("score", {"signal": name, "keep": 0.3})):
+        step = _free(kind, {step.name for step in run.steps}, "-head")
+        named = {} if step == kind else {"name": step}
+        yield f"  - {kind}: {yaml12.flow(named | written)}"
+
+
+def _columns(run: FinishedRun) -> set[str]:
+    """The names of the ledger's columns in small letters: no signal has a second one's name."""
+    signals = (
+        signal for step in run.steps for signal in run.made_by(step.name, product.Kind.SIGNAL)
+    )
+    return {name.lower() for name in (*TAKEN, *signals)}
+
+
+def _free(name: str, taken: Container[str], end: str) -> str:
+    """The name, with ``end`` behind it, and a number, as far as others have it."""
+    names = chain([name], (f"{name}{end}{number}" for number in chain([""], count(2))))
+    return next(free for free in names if free.lower() not in taken)
 
 
 def _areas(card: HeadCard) -> Iterator[tuple[str, Area]]:
@@ -117,6 +136,6 @@ def _ends(card: HeadCard) -> Iterator[str]:
 def _of_end(end: Extreme) -> Iterator[str]:
     yield f"words {display.plain(end.words)}" if end.words else "no words of their own"
     yield "sources " + ", ".join(
-        f"{display.plain(name)} {100 * share:.0f}%" for name, share in end.sources.items()
+        f"{display.plain(name, CAPTION)} {100 * share:.0f}%" for name, share in end.sources.items()
     )
     yield "such as " + ", ".join(f"'{display.plain(text, CAPTION)}'" for text in end.captions)

@@ -243,7 +243,8 @@ def _classes(
     if column is None:
         return None
     classes = sorted({label for label in pairs.label.tolist() if label})
-    label = np.array([classes.index(name) if name else -1 for name in pairs.label.tolist()])
+    numbers = {name: number for number, name in enumerate(classes)}
+    label = np.array([numbers[name] if name else -1 for name in pairs.label.tolist()])
     least = min(
         sum(int((label[rows] >= 0).sum()) for rows in held.tested.values()) for held in holdouts
     )

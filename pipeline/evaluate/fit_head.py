@@ -251,13 +251,15 @@ def _by_source(sets: Sets) -> Area | None:
 
 def _within_sources(sets: Sets, scores: Floats) -> float | None:
     """The mean AUC inside sources, each counting by its held-out pairs; None where no source has both kinds."""
+    rows_of: dict[str, list[int]] = {}
+    for row in np.flatnonzero(sets.held & ~np.isnan(scores)).tolist():
+        rows_of.setdefault(str(sets.pairs.origin[row]), []).append(row)
     total, weight = 0.0, 0
-    for source in sorted({str(one) for one in sets.pairs.origin[sets.held]}):
-        there = sets.held & (sets.pairs.origin.astype(str) == source) & ~np.isnan(scores)
-        both = [scores[sets.rows(there, kind)] for kind in (True, False)]
-        if all(map(len, both)):
-            total += auc(*both).value * int(there.sum())
-            weight += int(there.sum())
+    for _, rows in sorted(rows_of.items()):
+        good = sets.trusted[rows]
+        if good.any() and not good.all():
+            total += auc(scores[rows][good], scores[rows][~good]).value * len(rows)
+            weight += len(rows)
     return round(total / weight, 4) if weight else None
 
 

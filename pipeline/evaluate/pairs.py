@@ -257,7 +257,8 @@ def _query(
     seen: Seen | None,
 ) -> str:
     """``texts``: the class and the source, in SQL."""
-    quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
+    columns = enumerate(map(sql.identifier, signals))
+    quoted = ", ".join(f"l.{name}::DOUBLE AS signal_{i}" for i, name in columns)
     label, source = texts
     cluster, join = "NULL::INTEGER AS cluster, NULL::FLOAT AS similarity", ""
     if concepts is not None:

@@ -187,6 +187,7 @@ CAPTION_SIGNALS: dict[str, Signal] = {
         doc="Telephone numbers in the caption: international, North American, or with a leading zero.",
         unit="numbers",
         dtype=pa.int32(),
+        version=2,
         load=lambda: _text(personal_data.telephone_numbers),
     ),
     "blocked_words": ListSignal(

@@ -25,6 +25,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.pipeline.inputs.captions import is_text
 from tamis.pipeline.store import numpy_arrays
 from tamis.schemas.errors import ModelError
 
@@ -336,8 +337,7 @@ def _arrays(data: bytes, name: str) -> tuple[Arrays, tuple[str, ...]]:
             arrays = numpy_arrays.load_archive(data)
         else:
             arrays = load(data)
-        texts = arrays.get(NAMES, np.empty(0, "U"))
-        names = tuple(map(str, texts.ravel().tolist())) if texts.dtype.kind == "U" else ()
+        names = _texts(arrays.get(NAMES, np.empty(0, "U")))
         return {key: _numbers(key, array) for key, array in arrays.items()}, names
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
@@ -345,8 +345,17 @@ def _arrays(data: bytes, name: str) -> tuple[Arrays, tuple[str, ...]]:
         ) from error
 
 
+def _texts(array: NDArray[np.generic]) -> tuple[str, ...]:
+    if array.dtype.kind != "U":
+        raise ValueError(f"{NAMES} is of {array.dtype}: it has a text for each prompt")
+    texts = tuple(map(str, array.ravel().tolist()))
+    if not all(is_text(text) for text in texts):
+        raise ValueError(f"{NAMES} has half a surrogate pair, which no text has")
+    return texts
+
+
 def _numbers(key: str, array: NDArray[np.generic]) -> Matrix:
-    if key == NAMES and array.dtype.kind == "U":
+    if key == NAMES:
         return np.zeros(array.shape)  # a text each
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{key} is of {array.dtype}")

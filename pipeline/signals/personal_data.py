@@ -17,11 +17,12 @@ _MAIL = re.compile(
 )
 
 _GAP = r"[ ./()-]{0,2}"
+_DATE = r"0[1-9](?P<mark>[./-])[0-3]?[0-9](?P=mark)(?:19|20)[0-9]{2}(?![0-9])"
 _TELEPHONE = re.compile(
     r"(?<![\w.,+])(?:"
     rf"(?P<international>(?:\+|00(?={_GAP}[1-9]))[0-9]{{0,3}}(?:{_GAP}[0-9]){{5,14}})"
     r"|(?P<north_american>(?:\([0-9]{3}\) ?|[0-9]{3}[.-])[0-9]{3}[.-][0-9]{4})"
-    r"|(?P<national>\(?0[1-9][0-9]{0,3}\)?[ ./-](?:[0-9][ ./-]?){4,10}[0-9])"
+    rf"|(?P<national>(?<![0-9][/-])(?!{_DATE})\(?0[1-9][0-9]{{0,3}}\)?[ ./-](?:[0-9][ ./-]?){{4,10}}[0-9])"
     r")(?![0-9])",
     re.ASCII,
 )
@@ -47,7 +48,8 @@ def telephone_numbers(captions: Captions) -> NDArray[np.int32]:
     """Telephone numbers in each of n captions, int32 (n,).
 
     International (+44 20 7946 0958), North American ((555) 012-3456, 555-012-3456), or with a leading zero and a gap
-    behind the area's digits (030 12345678), of nine digits or more. A run of digits alone is none of them.
+    behind the area's digits (030 12345678), of nine digits or more. A run of digits alone is none of them, nor is a
+    date with its time (2019-05-12-09-30-12, 05.12.2019 09:30).
     """
     counts = [np.zeros(0, np.int32)]
     for texts in forms.blocks(captions):

@@ -188,6 +188,9 @@ def test_many_values_of_a_column_are_not_all_named() -> None:
     ) as told:
         sources._of_column(every, "size", ["word"])
     assert len(str(told.value)) < 300
+    long = replace(every, origin=np.array(["", "x" * 5_000] * 50, object))
+    with pytest.raises(JobError, match=rf"no pair has that value; known: {'x' * 57}\.\.\.$"):
+        sources._of_column(long, "size", ["1"])
     few = replace(every, origin=np.array(["a", "b"] * 50, object))
     with pytest.raises(JobError, match=r"no pair has that value; known: a, b$"):
         sources._of_column(few, "size", ["1"])

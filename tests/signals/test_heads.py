@@ -222,6 +222,19 @@ def test_prompts_may_have_names() -> None:
     assert named.score(picture) == read_head(npz(**prompts), "prompts").score(picture)
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["\ud83d", "a cat"], "half a surrogate pair"),
+        ([1.0, 2.0], "names is of float64: it has a text for each prompt"),
+        ([b"a dog", b"a cat"], "names is of .*: it has a text for each prompt"),
+    ],
+)
+def test_names_are_texts(names: list[Any], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        read_head(npz(prompts=np.eye(2), flagged=[0, 1], names=names), "prompts")
+
+
 @given(st.integers(1, 40), st.integers(2, 9), st.integers(0, 2**32 - 1))
 def test_the_nearest_prompt_is_that_of_the_largest_cosine(n: int, m: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
@@ -288,6 +301,27 @@ def test_a_name_needs_prompts_that_have_some(
     told = f"\n- embed: {{encoder: demo}}\n- signals: {{names: [s], heads: {{s: {path}}}, {steps}}}\n- write"
     with pytest.raises(JobError, match=said):
         make_plan(tmp_path / "run", tmp_path / "0.tar", told)
+
+
+def test_a_rule_lets_names_pass_that_the_prompts_have(tmp_path: Path) -> None:
+    dim = encoders.describe("demo").dim or 0
+    head = npz(prompts=np.eye(2, dim), flagged=[0, 1], names=["bird", "3"])
+    (tmp_path / "head.npz").write_bytes(head)
+    write_tar(tmp_path / "0.tar", [Sample("0", picture(0), "a word", {})])
+    steps = PROMPTS.replace("HEAD", str(tmp_path / "head.npz"))
+    rule = "- rules: {subject: {in: [3, WORD]}}\n- write"
+    make_plan(
+        tmp_path / "run", tmp_path / "0.tar", steps.replace("- write", rule).replace("WORD", "bird")
+    )
+    with pytest.raises(
+        JobError,
+        match="rules: subject: in: `brid` is no name that signals gives; did you mean `bird`",
+    ):
+        make_plan(
+            tmp_path / "run",
+            tmp_path / "0.tar",
+            steps.replace("- write", rule).replace("WORD", "brid"),
+        )
 
 
 def test_the_example_of_the_docs_makes_a_head_of_prompts(

@@ -211,7 +211,8 @@ def csv(rows: Rows, folder: str) -> Iterator[str]:
                 schema = table.schema
                 pyarrow.csv.write_csv(table, file, options)
         if schema is None:
-            file.write((",".join(f'"{name}"' for name in rows.columns) + "\n").encode())
+            names = (name.replace('"', '""') for name in rows.columns)
+            file.write((",".join(f'"{name}"' for name in names) + "\n").encode())
     yield name
 
 

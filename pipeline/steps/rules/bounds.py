@@ -8,7 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED, Bound
+from tamis.pipeline.steps.rules.config import (
+    ABOVE_MAXIMUM,
+    BELOW_MINIMUM,
+    NOT_ALLOWED,
+    Bound,
+    written,
+)
 from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.tables.columns import Single, rounded
 
@@ -25,8 +31,8 @@ def failures(values: pa.Array | list[Any], bound: Bound) -> dict[str, Mask]:
     if bound.one_of is not None:
         listed = values if isinstance(values, list) else values.to_pylist()
         present = np.array([value is not None and value == value for value in listed], dtype=bool)  # noqa: PLR0124 - NaN is not
-        texts = {_written(choice) for choice in bound.one_of}
-        allowed = np.array([_written(value) in texts for value in listed], dtype=bool)
+        texts = set(bound.texts)
+        allowed = np.array([written(value) in texts for value in listed], dtype=bool)
         masks = {NOT_ALLOWED: present & ~allowed}
     else:
         numbers, single = _numbers(values)
@@ -78,10 +84,3 @@ def _numbers(values: pa.Array | list[Any]) -> tuple[npt.NDArray[np.float64], boo
 def _limit(bound: float, single: bool | Mask) -> npt.NDArray[np.float64]:
     """The number that values are compared with: the bound, rounded to 32 bits for values of that width."""
     return np.where(single, rounded(bound), np.float64(bound))
-
-
-def _written(value: object) -> str:
-    """A value as YAML users write it: numbers without a needless point, booleans as words."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,6 +16,13 @@ ABOVE_MAXIMUM = "above_maximum"
 NOT_ALLOWED = "not_allowed"
 
 
+def written(value: object) -> str:
+    """A value as YAML users write it: numbers without a needless point, booleans as words."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 class Bound(Model, defer_build=True):
     """The limits of a signal's value. They are inclusive; NaN and null count as missing."""
 
@@ -46,6 +53,11 @@ class Bound(Model, defer_build=True):
         """The number that the value must be at least, if there is one; `auto` is none any more in a checked job."""
         assert self.min != "auto", "Rules.settled has put a number in its place"
         return self.min
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What may pass of `in`, as text."""
+        return tuple(map(written, self.one_of or ()))
 
 
 class Rules(StepModel):

@@ -40,8 +40,12 @@ from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import CULPRITS
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
 from tamis.schemas.resources import Claimed
 from tamis.schemas.yaml12 import flow
+
+SHOWN = 20
+"""Of the names that a signal can be, so many are named where one is not found."""
 
 _OF_TEXT = {name for name, signal in SIGNALS.items() if "text" in signal.reads}
 
@@ -86,6 +90,8 @@ class Signals(Step):
             if path not in gone:  # one without a digest cannot be read, which is said
                 classifier = stored_classifier(path, self.config.digests.get(path, ""))
                 classifier.check(self.config.labels.get(name))
+                if name not in self.config.labels:
+                    self._check_allowed(name, classifier.labels)
 
     def _with_mend(self, error: LackingError) -> JobError:
         """The error with what mends it: settings; of an input without captions that which names their column."""
@@ -109,6 +115,8 @@ class Signals(Step):
                 f"{self.name}: prompts: {name}: the head {shown} has no prompts with `names`: give it an array of "
                 "them, or leave the signal out of `prompts`"
             )
+        if name in self.config.prompts and isinstance(head, PromptHead):
+            self._check_allowed(name, head.names)
         read = self.config.reads.get(name)
         if read is None:
             self._check_vectors(name, head)
@@ -121,6 +129,16 @@ class Signals(Step):
         for signal in read:
             if signal in origins.text_signals(self.job.steps, inputs):
                 raise JobError(f"{self.name}: reads: {name}: {signal} is text: name numbers")
+
+    def _check_allowed(self, name: str, known: Sequence[str]) -> None:
+        """Texts that a rule lets pass are among those that the signal can be; ``known`` is empty where nobody knows."""
+        bounds = [(step.name, getattr(step, "bounds", {}).get(name)) for step in self.job.steps]
+        allowed = [(rule, one) for rule, bound in bounds if bound for one in bound.texts]
+        for rule, one in allowed:
+            if known and one not in known:
+                raise JobError(
+                    f"{rule}: {name}: in: `{one}` is no name that {self.name} gives{nearest(one, known, SHOWN)}"
+                )
 
     def _check_vectors(self, name: str, head: Head) -> None:
         """A head over an embedding fits it, as far as the encoder tells before anything is embedded."""
