@@ -160,6 +160,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return ()
 
     @property
+    def passing_texts(self) -> Mapping[str, tuple[str, ...]]:
+        """Signals -> the texts that the step lets pass of them; others are not of its concern."""
+        return {}
+
+    @property
     def scores(self) -> bool:
         """True if the step computes values for later steps, and only for samples that reach it."""
         return bool(self.computes or self.makes_embedding)

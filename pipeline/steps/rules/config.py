@@ -90,6 +90,11 @@ class Rules(StepModel):
         description="signal -> bound",
     )
 
+    @property
+    def passing_texts(self) -> Mapping[str, tuple[str, ...]]:
+        """Of the bounds with ``in`` what may pass."""
+        return {signal: bound.texts for signal, bound in self.bounds.items() if bound.one_of}
+
     def settled(self, steps: Sequence[Any]) -> Self:
         """The bounds as numbers: `min: auto` is the bound of the encoder that makes the signal."""
         from tamis.pipeline.encoders.bounds import bound_of

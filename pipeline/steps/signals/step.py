@@ -132,13 +132,13 @@ class Signals(Step):
 
     def _check_allowed(self, name: str, known: Sequence[str]) -> None:
         """Texts that a rule lets pass are among those that the signal can be; ``known`` is empty where nobody knows."""
-        bounds = [(step.name, getattr(step, "bounds", {}).get(name)) for step in self.job.steps]
-        allowed = [(rule, one) for rule, bound in bounds if bound for one in bound.texts]
-        for rule, one in allowed:
-            if known and one not in known:
-                raise JobError(
-                    f"{rule}: {name}: in: `{one}` is no name that {self.name} gives{nearest(one, known, SHOWN)}"
-                )
+        for step in self.job.steps:
+            for one in step.passing_texts.get(name, ()):
+                if known and one not in known:
+                    raise JobError(
+                        f"{step.name}: {name}: in: `{one}` is no name that {self.name} gives"
+                        f"{nearest(one, known, SHOWN)}"
+                    )
 
     def _check_vectors(self, name: str, head: Head) -> None:
         """A head over an embedding fits it, as far as the encoder tells before anything is embedded."""
