@@ -81,14 +81,28 @@ def wait_for(there: Callable[[], object]) -> None:
     raise AssertionError("it did not come")
 
 
-def test_a_cancelled_job_is_resumed(head: RayHead, openclipart: Path, tmp_path: Path) -> None:
-    steps = """
-  - signals: [words, blur, entropy]
-  - rules: {words: {min: 2}}
-  - exact_duplicates: {on: image}
-  - write: {samples_per_shard: 1000}
+HOLD = """
+import time
+from pathlib import Path
+
+def held(text: str) -> int:
+    while not Path("GO").exists():
+        time.sleep(0.1)
+    return len(text)
 """
-    path = job(tmp_path, openclipart, steps, "{00000..00007}.tar", part_samples=250)
+
+
+def test_a_cancelled_job_is_resumed(head: RayHead, data: Path, tmp_path: Path) -> None:
+    """It cannot end before it is cancelled: a signal of its own waits for a file."""
+    go, own = tmp_path / "go", tmp_path / "hold.py"
+    own.write_text(HOLD.replace("GO", str(go)))
+    steps = f"""
+  - signals: [words, {{file: {own}, name: held}}]
+  - rules: {{words: {{min: 2}}}}
+  - exact_duplicates: {{on: image}}
+  - write: {{samples_per_shard: 1000}}
+"""
+    path = job(tmp_path, data, steps)
     sent = head.tamis("submit", "--detach", str(path))
     job_id = sent.stdout.strip()
     assert sent.returncode == 0, sent.stderr
@@ -109,6 +123,8 @@ def test_a_cancelled_job_is_resumed(head: RayHead, openclipart: Path, tmp_path: 
         for path in tmp_path.glob("run/tables/ingest/files/[!.]*.parquet")
     }
 
+    assert done
+    go.touch()
     resumed = head.tamis("resume", job_id)
     assert resumed.returncode == 0, resumed.stderr
     assert (tmp_path / "run" / "manifest.json").exists()
