@@ -49,7 +49,7 @@ class Syntax(Protocol):
 
     @property
     def looked_at(self) -> int:
-        """Bytes of the first records from which columns are told; of fewer than LOOKED_AT records at no time."""
+        """Bytes of first records from which columns are told; LOOKED_AT records are looked at in any case."""
         ...
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:

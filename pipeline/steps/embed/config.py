@@ -169,7 +169,7 @@ class Embed(StepModel):
     @model_validator(mode="before")
     @classmethod
     def _fills_a_gpu(cls, values: Any) -> Any:
-        """A GPU computes a batch of 32 in less time than its kernels take to be launched."""
+        """A GPU is given more at once than processors, on which the size hardly matters."""
         if not isinstance(values, dict) or values.get("device") != "cuda":
             return values
         if str(values.get("encoder", "")).partition(":")[0] == PRECOMPUTED:
