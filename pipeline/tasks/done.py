@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tamis.pipeline.tables.file_columns import FileColumns
-from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.pipeline.tasks import dealing
 from tamis.pipeline.tasks import parts as run_parts
 from tamis.pipeline.tasks.parts import Parts
@@ -45,6 +45,11 @@ class Done:
         if self.dealt is not None:
             return (dealing.of_bucket(self.files, self.dealt, self.buckets, group),)
         return (gathered(self.files, group),)
+
+    def last(self, number: int) -> Slice:
+        """The last row group of one task's file: of an exchange what the task wrote behind its buckets, for itself."""
+        groups = int(self.files.ends[number] - self.files.starts[number])
+        return self.files.slice(number, groups - 1)
 
     @property
     def rows(self) -> int:

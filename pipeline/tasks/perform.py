@@ -36,7 +36,9 @@ class Work:
     path: str
     fingerprint: str
     attempt: Attempt = field(default_factory=Attempt)
-    fan: int = 1  # see tamis.pipeline.tasks.dealing
+    dealt: int | None = (
+        None  # buckets of an exchange in two waves, see tamis.pipeline.tasks.dealing
+    )
 
     @property
     def name(self) -> str:
@@ -86,9 +88,9 @@ class Works(Sequence[Work]):
         path = f"{self._folder}/{self._names[task]}.parquet"
         fingerprint = self._prints[task].tobytes().hex()
         attempt = self._attempt_of(task)
-        return Work(
-            self._tasks[task], path, fingerprint, attempt, dealing.fan_of(self._tasks.buckets)
-        )
+        buckets = self._tasks.buckets
+        dealt = buckets if dealing.fan_of(buckets) > 1 else None
+        return Work(self._tasks[task], path, fingerprint, attempt, dealt)
 
     def _attempt_of(self, task: int) -> Attempt:
         if self._stored is None:
@@ -125,7 +127,7 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
         # Not around the reads themselves: generators of a function that fails stay open until Python collects them.
         with part_files.kept_open() if io.task.scope is Scope.BUNDLE else nullcontext():
             tables = _made(function, io)
-            tables = tables if work.fan == 1 else dealing.joined(tables, work.fan)
+            tables = tables if work.dealt is None else dealing.joined(tables, work.dealt)
             file = writing.write(root, work.path, work.fingerprint, tables, io.footer)
     except DamagedTableError as damage:
         return Outcome(work.name, 0.0, damaged=damage.path)

@@ -27,7 +27,7 @@ def test_every_pair_with_one_key_and_like_sketches_comes_through(
     keys = draw.integers(0, draw.integers(1, n + 2), n).astype(np.uint32)
     bits = draw.integers(0, 2**64, (n, sketch_filter.WORDS), dtype=np.uint64)
     bits = np.where(draw.random((n, 1)) < 0.5, bits[:1] if n else bits, bits)
-    met = sketch_filter.candidates(keys, bits, most)
+    met = sketch_filter.candidates(sketch_filter.with_company(keys), bits, most)
     same = keys[:, None] == keys[None, :]
     near = np.bitwise_count(bits[:, None] ^ bits[None, :]).sum(axis=2) <= most
     wanted = {(int(a), int(b)) for a, b in np.argwhere(same & near) if a < b}
@@ -36,6 +36,9 @@ def test_every_pair_with_one_key_and_like_sketches_comes_through(
     assert all(keys[a] == keys[b] for a, b in found)
     in_groups = met.groups.members.tolist()
     assert len(set(in_groups)) == len(in_groups)
+    groups = sketch_filter.with_company(keys)
+    key_of = [keys[groups.members[groups.offsets[place]]] for place in met.whence.tolist()]
+    assert [set(keys[group].tolist()) for group in met.groups] == [{key} for key in key_of]
     # Whoever is not like anybody is in no group, but for groups too large to look through.
     assert set(in_groups) <= {a for pair in wanted for a in pair}
 
@@ -43,15 +46,14 @@ def test_every_pair_with_one_key_and_like_sketches_comes_through(
 def test_a_large_group_is_kept_as_it_is() -> None:
     keys = np.repeat(np.arange(2, dtype=np.uint32), [1000, 5])
     bits = np.random.default_rng(0).integers(0, 2**64, (1005, sketch_filter.WORDS), dtype=np.uint64)
-    met = sketch_filter.candidates(keys, bits, 0)
+    met = sketch_filter.candidates(sketch_filter.with_company(keys), bits, 0)
     assert met.groups.members.tolist() == list(range(1000))
     assert (len(met.a), met.groups.offsets.tolist()) == (0, [0, 1000])
 
 
 def test_a_million_records_of_one_key_are_one_group() -> None:
-    met = sketch_filter.candidates(
-        np.zeros(10**6, np.uint32), np.zeros((10**6, sketch_filter.WORDS), np.uint64), 20
-    )
+    one = sketch_filter.with_company(np.zeros(10**6, np.uint32))
+    met = sketch_filter.candidates(one, np.zeros((10**6, sketch_filter.WORDS), np.uint64), 20)
     assert met.groups.offsets.tolist() == [0, 10**6]
 
 

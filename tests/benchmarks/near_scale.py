@@ -48,7 +48,7 @@ ALONE = 1_000_000
 
 JOB = """
 name: scale
-input: [{{path: '{folder}/*.parquet'}}]
+input: [{{path: '{captions}/*.parquet'}}]
 output: {folder}/run
 resources: {{cpus: {cpus}}}
 steps:
@@ -86,17 +86,20 @@ def captions(words: npt.NDArray[np.str_], count: int, seed: int) -> list[str]:
 
 
 def write(folder: Path, count: int) -> list[str]:
-    """Files of FILE_ROWS captions each; returns the first file's."""
+    """Files of FILE_ROWS captions each, but those that are there; returns the first file's captions."""
     words = vocabulary(np.random.default_rng(1))
-    first: list[str] = []
+    folder.mkdir(parents=True, exist_ok=True)
     for number, start in enumerate(range(0, count, FILE_ROWS)):
+        path = folder / f"{number:05d}.parquet"
+        if path.exists():
+            continue
         rows = min(FILE_ROWS, count - start)
         made = captions(words, rows, 2 + number)
-        first = first or made
         url = pa.array([f"https://example.org/{start + row}" for row in range(rows)])
-        pq.write_table(
-            pa.table({"url": url, "text": pa.array(made)}), folder / f"{number:05d}.parquet"
-        )
+        half = path.with_suffix(".half")
+        pq.write_table(pa.table({"url": url, "text": pa.array(made)}), half)
+        half.rename(path)
+    first: list[str] = pq.read_table(folder / "00000.parquet", columns=["text"])["text"].to_pylist()
     return first
 
 
@@ -204,20 +207,22 @@ def begun_and_killed(job: str, folder: Path, seconds: float) -> None:
 
 
 def on_disk(run: Path, count: int) -> None:
-    """Print the bytes a caption of each step's tables, and of the whole run."""
-    for folder in [*sorted((run / "tables").iterdir()), run]:
+    """Print the bytes a caption of each phase's tables, of each step's, and of the whole run."""
+    steps = sorted((run / "tables").iterdir())
+    for folder in [*(phase for step in steps for phase in sorted(step.iterdir())), *steps, run]:
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        print(f"  {folder.name:28} {size / count:8.1f} B a caption on disk")
+        name = folder.relative_to(run.parent).as_posix().removeprefix("run/tables/")
+        print(f"  {name:32} {size / count:8.1f} B a caption on disk")
 
 
-def measure(count: int, cpus: int, folder: Path, kill: float | None) -> float:
+def measure(count: int, cpus: int, folder: Path, given: Path, kill: float | None) -> float:
     """Make the input, do the job, print the figures; returns CPU microseconds a caption of the whole run."""
     print(f"{count:,} captions on {cpus} processors", flush=True)
-    rate = kernel(write(folder, count))
-    whole = in_a_fresh_process(folder)
+    rate = kernel(write(given, count))
+    whole = in_a_fresh_process(given)
     watch = Watch()
     clock = Clock(watch)
-    described = JOB.format(folder=folder, cpus=cpus)
+    described = JOB.format(folder=folder, captions=given, cpus=cpus)
     watch.start()
     started = time.perf_counter()
     if kill is not None:
@@ -260,13 +265,15 @@ def main() -> None:
     options.add_argument(
         "--folder", type=Path, help="on a disk with about half a GB a million captions"
     )
+    options.add_argument("--input", type=Path, help="where captions are made once, and left")
     given = options.parse_args()
     costs: list[float] = []
     for place, count in enumerate(given.captions):
         last = place == len(given.captions) - 1
         folder = Path(tempfile.mkdtemp(prefix="tamis-scale-", dir=given.folder))
+        made = (given.input or folder) / f"{count}"
         try:
-            costs.append(measure(count, given.cpus, folder, given.kill if last else None))
+            costs.append(measure(count, given.cpus, folder, made, given.kill if last else None))
         finally:
             shutil.rmtree(folder)
         print(

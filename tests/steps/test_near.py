@@ -178,6 +178,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buckets of a few captions and records, and searches of a few candidates."""
     monkeypatch.setattr(bucket_counts, "TEXTS", 50)
     monkeypatch.setattr(bucket_counts, "RECORDS", 200)
+    monkeypatch.setattr(bucket_counts, "KEYS", 200)
     monkeypatch.setattr(bucket_counts, "CANDIDATES", 300)
 
 
@@ -286,7 +287,7 @@ def test_one_caption_under_thousands_of_pictures(
 ) -> None:
     """The pictures decide: 40 kinds of them leave 40 samples of the caption and its near-duplicate."""
     monkeypatch.setattr(bucket_counts, "TEXTS", 5000)
-    monkeypatch.setattr(bucket_counts, "CANDIDATES", 50_000)
+    monkeypatch.setattr(bucket_counts, "CANDIDATES", 4_000)
     n, kinds = 2400, 40
     pictures = blobs([n // kinds] * kinds, [0.02] * kinds, dim=32, seed=3)
     captions = ["clip art of a house by the sea", "Clip art of a house by the lake side"]

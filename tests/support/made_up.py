@@ -16,11 +16,15 @@ from tamis.schemas.scope import Scope
 DIM = 512
 
 ROW_BYTES = {
-    "uids": 41, "keys": 40, "texts": 130, "bands": 28, "shared": 12, "near members": 140, "similar": 60,
+    "uids": 41, "keys": 40, "texts": 130, "bands": 12, "shared": 12, "sketches": 32, "alike": 12,
+    "near members": 140, "similar": 60,
     "semantic members": 1060, "pairs": 40, "members": 36, "ranked": 20, "drops": 40, "assigned": 12,
     "hashes": 16, "kept": 20, "write/sorted": 16, "sample": 2080, "vectors": 2060, "ingest": 400,
 }  # fmt: skip
 """Bytes of a row in memory, by what is read: of the schemas, at captions of 60 bytes and DIM."""
+
+MET = 0.08
+"""Captions of a band that share its key with another; measured over a million, ``tests/benchmarks/near_scale.py``."""
 
 CANDIDATES = 0.3
 """Candidates a caption."""
@@ -29,14 +33,16 @@ COPIES = 3
 """What a task that gathers holds of what it reads: the rows, sorted rows, and what it writes."""
 
 
-def counts_of(name: str, rows: Sequence[int], alive: int, tasks: int) -> dict[str, int]:
+def counts_of(name: str, rows: Sequence[int]) -> dict[str, int]:
     """Counts that a later phase asks for."""
     if name == "unique":
         return {"repeated": 0}
     if name == "bands":
         return {"samples": sum(rows), "captions": sum(rows)}
     if name == "shared":
-        return {"candidates": int(alive * CANDIDATES / tasks)}
+        return {"met": sum(rows)}
+    if name == "alike":
+        return {"candidates": sum(rows)}
     return {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, writing
@@ -51,6 +54,30 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     pieces = [file.slice(2), file.slice(0)]
     joined = pa.concat_tables([groups[2], groups[0]])
     assert part_files.concat(str(tmp_path), pieces).equals(joined)
+
+
+@given(st.data())
+def test_numbers_that_are_stored_as_differences_come_back(data: st.DataObject) -> None:
+    """Whatever they are: a column of a user may have any of these names."""
+    kinds = (pa.int8(), pa.uint16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64())
+    kind = data.draw(st.sampled_from(kinds))
+    least, most = (0 if pa.types.is_unsigned_integer(kind) else -1), 1 << kind.bit_width
+    least, most = (0, most - 1) if least == 0 else (-(most // 2), most // 2 - 1)
+    values = st.lists(st.none() | st.integers(least, most), max_size=9)
+    names = sorted(writing.ASCENDING)
+    groups = [
+        pa.table({name: pa.array(rows, kind) for name in names})
+        for rows in data.draw(st.lists(values, min_size=1, max_size=3))
+    ]
+    with tempfile.TemporaryDirectory() as root:
+        file = write(Path(root), groups)
+        assert part_files.read(root, file.slice()).equals(pa.concat_tables(groups))
+
+
+def test_rows_in_order_take_hardly_any_bytes(tmp_path: Path) -> None:
+    rows = np.cumsum(np.random.default_rng(0).integers(1, 20, 100_000))
+    table = pa.table({"sid": rows, "row": rows.astype(np.uint32), "preference": np.ones(len(rows))})
+    assert write(tmp_path, [table]).bytes < 2 * len(rows)
 
 
 def test_the_footer_gives_the_same_record(tmp_path: Path) -> None:

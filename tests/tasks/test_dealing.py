@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import TableFile
@@ -49,3 +53,20 @@ def test_a_task_reads_as_many_files_as_its_memory_holds(
         assert [piece.first for piece in of_group] == list(range(0, files, each))
         assert sum(piece.rows for piece in of_group) == files * rows
         assert max(piece.rows for piece in of_group) == min(each, files) * rows
+
+
+@given(st.integers(dealing.GROUPS + 1, 700), st.integers(0, 3), st.data())
+def test_neighbouring_buckets_are_one_group_and_what_comes_behind_them_stays(
+    buckets: int, behind: int, data: st.DataObject
+) -> None:
+    sizes = data.draw(st.lists(st.integers(0, 3), min_size=buckets, max_size=buckets))
+    tables = [pa.table({"value": np.full(size, bucket)}) for bucket, size in enumerate(sizes)]
+    own = [pa.table({"value": [-1 - number]}) for number in range(behind)]
+    found = list(dealing.joined([*tables, *own], buckets))
+    fan, groups = dealing.fan_of(buckets), len(found) - behind
+    assert groups == -(-buckets // fan) <= dealing.GROUPS
+    assert found[groups:] == own
+    for group, table in enumerate(found[:groups]):
+        bucket = group * fan + table[dealing.BUCKET].to_numpy()
+        assert table["value"].to_pylist() == bucket.tolist()
+    assert sum(table.num_rows for table in found[:groups]) == sum(sizes)

@@ -1,4 +1,4 @@
-"""Candidate pairs of a bucket of bands: captions that share a key and have similar sketches.
+"""Candidate pairs of captions: those that share a key of a band and have similar sketches.
 
 The false candidates of a band grow with the square of its captions. One bit for each position of the signature rejects
 nearly all of them without the texts (b-bit minwise hashing; Li and Koenig, WWW 2010): positions agree with the
@@ -11,7 +11,13 @@ from math import comb
 
 import numpy as np
 
-from tamis.pipeline.algorithms.arrays import Int64Array, UInt8Array, UInt32Array, UInt64Array
+from tamis.pipeline.algorithms.arrays import (
+    BoolArray,
+    Int64Array,
+    UInt8Array,
+    UInt32Array,
+    UInt64Array,
+)
 from tamis.pipeline.algorithms.grouping.buckets import Groups, pair_blocks, stars
 
 WORDS = 2
@@ -32,11 +38,15 @@ _PAIRS = 1 << 20
 
 @dataclass(frozen=True)
 class Candidates:
-    """Candidates by their positions in a bucket: pairs ``a`` and ``b``, int64 (p,), and larger ``groups``."""
+    """Candidates by their rows: pairs ``a`` and ``b``, int64 (p,), and what is left of larger ``groups``.
+
+    ``whence``: int64, by group, the position of the one that it is left of.
+    """
 
     a: Int64Array
     b: Int64Array
     groups: Groups
+    whence: Int64Array
 
 
 def sketch_bits(signatures: UInt32Array) -> UInt64Array:
@@ -63,29 +73,30 @@ def most_differing(threshold: float, permutations: int) -> int:
     return positions
 
 
-def candidates(keys: UInt32Array, bits: UInt64Array, most: int) -> Candidates:
-    """Candidates among the captions of a bucket, grouped by key; captions unlike all others of their key are left out.
+def candidates(groups: Groups, bits: UInt64Array, most: int) -> Candidates:
+    """Candidates among the captions of each group; captions unlike all others of their group are left out.
 
     Args:
-        keys: uint32 (n,), n < 2**32, of one band; keys that are equal by chance do no harm.
-        bits: uint64 (n, WORDS), by `sketch_bits`.
+        groups: groups of rows, by `with_company`; keys that are equal by chance do no harm.
+        bits: uint64 (n, WORDS), by row, by `sketch_bits`.
         most: most bits in which the sketches of a pair differ, by `most_differing`.
     """
-    groups = _grouped(keys)
     sizes = groups.sizes
     few, many = sizes <= _FEW, sizes > _MANY
     a, b = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for left, right in pair_blocks(groups.take(few), _PAIRS):
-        similar = _differing(bits, left, right) <= most
-        a.append(left[similar])
-        b.append(right[similar])
-    middle = _with_partners(groups.take(~(few | many)), bits, most)
+    for first, second in pair_blocks(groups.take(few), _PAIRS):
+        similar = _differing(bits, first, second) <= most
+        a.append(first[similar])
+        b.append(second[similar])
+    between = np.flatnonzero(~(few | many))
+    middle, left = _with_partners(groups.take(~(few | many)), bits, most)
     large = groups.take(many)
     larger = Groups(
         np.concatenate([middle.members, large.members]),
         np.concatenate([middle.offsets, middle.offsets[-1] + large.offsets[1:]]),
     )
-    return Candidates(np.concatenate(a), np.concatenate(b), larger)
+    whence = np.concatenate([between[left], np.flatnonzero(many)])
+    return Candidates(np.concatenate(a), np.concatenate(b), larger, whence)
 
 
 def _differing(bits: UInt64Array, a: Int64Array, b: Int64Array) -> UInt8Array:
@@ -94,8 +105,8 @@ def _differing(bits: UInt64Array, a: Int64Array, b: Int64Array) -> UInt8Array:
     return differing
 
 
-def _grouped(keys: UInt32Array) -> Groups:
-    """Groups of the positions with equal keys, without groups of one."""
+def with_company(keys: UInt32Array) -> Groups:
+    """Groups of the positions with equal keys, uint32 (n,), of one band; without groups of one."""
     # NumPy sorts 16 bits by radix: two stable passes are twice as fast as one comparison sort.
     order = np.argsort(keys.astype(np.uint16), kind="stable")
     order = order[np.argsort((keys >> np.uint32(16)).astype(np.uint16)[order], kind="stable")]
@@ -108,8 +119,8 @@ def _grouped(keys: UInt32Array) -> Groups:
     return Groups(members, np.append(starts, len(members)))
 
 
-def _with_partners(groups: Groups, bits: UInt64Array, most: int) -> Groups:
-    """Groups with only the members whose sketch is similar to another one of the group."""
+def _with_partners(groups: Groups, bits: UInt64Array, most: int) -> tuple[Groups, BoolArray]:
+    """Groups with only the members whose sketch is similar to another one of the group, and which have any."""
     kept = np.zeros(len(groups.members), dtype=bool)
     positions = Groups(np.arange(len(groups.members)), groups.offsets)
     # Near copies of one caption are all like the first: no other pair of such a group is compared.
@@ -124,4 +135,4 @@ def _with_partners(groups: Groups, bits: UInt64Array, most: int) -> Groups:
         kept[b[similar]] = True
     ends = np.concatenate([[0], np.cumsum(kept)])[groups.offsets]
     nonempty = np.diff(ends) > 0
-    return Groups(groups.members[kept], np.concatenate([[0], ends[1:][nonempty]]))
+    return Groups(groups.members[kept], np.concatenate([[0], ends[1:][nonempty]])), nonempty

@@ -14,7 +14,10 @@ LEAST = 8
 """Buckets of smaller runs, so that all processors have some."""
 
 RECORDS = 4_000_000
-"""Keys a bucket of bands, about, of 20 bytes a caption."""
+"""Keys a bucket that holds several bands, about."""
+
+KEYS = 10_000_000
+"""Keys a bucket that holds one band or a share of it, about; some 50 bytes each."""
 
 CANDIDATES = 4_000_000
 """Candidates, counted in every band, a task, about (a tenth of it where embeddings travel along)."""
@@ -56,9 +59,9 @@ class Bands:
 
     @classmethod
     def of(cls, samples: int, bands: int) -> Bands:
-        """Buckets of about RECORDS records."""
+        """Buckets of about RECORDS or KEYS keys."""
         each = max(1, min(bands, RECORDS // max(1, samples)))
-        return cls(bands, each, buckets_for(samples, RECORDS))
+        return cls(bands, each, buckets_for(samples, KEYS))
 
     @property
     def buckets(self) -> int:

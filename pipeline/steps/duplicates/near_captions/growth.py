@@ -17,7 +17,7 @@ class NearDuplicates(StepGrowth[Config]):
         vectors = config.agreement(self.job) == "embedding"
         if phase in ("ends", "seen"):
             return bucket_counts.of_pairs(rows)
-        if phase == "similar":
+        if phase in ("alike", "similar"):
             return bucket_counts.of_candidates(rows, vectors)
         if phase == "shared":
             bands, _ = choose_bands(config.jaccard, config.permutations, config.recall)

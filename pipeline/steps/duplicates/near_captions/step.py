@@ -1,14 +1,14 @@
 """Near-duplicate captions: MinHash bands propose, true Jaccard decides, and the pictures have to agree.
 
 Captions travel once, to the bucket of their own key, where equal ones are joined. Of each distinct caption only
-a few bytes a band go on: a key to meet others under, and a sketch that turns most false meetings away. What is left
-are candidate groups; their captions travel once more, and are compared.
+a key of each band goes on, to meet others under. Those that met another send a sketch, which turns most false meetings
+away. What is left are candidate groups; their captions travel once more, and are compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,11 +18,12 @@ from tamis.pipeline.algorithms.near_captions.sketch_filter import most_differing
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping, looking
 from tamis.pipeline.steps.duplicates.edges import Rule
-from tamis.pipeline.steps.duplicates.near_captions import tasks
+from tamis.pipeline.steps.duplicates.near_captions import meeting, tasks
 from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
 from tamis.pipeline.steps.duplicates.near_captions.config import NearDuplicates as Config
 from tamis.pipeline.steps.duplicates.reading import (
     bucket_phase,
+    bucket_tasks,
     check_preference,
     living,
     needed,
@@ -33,7 +34,7 @@ from tamis.pipeline.steps.shared.over_embedding import embedding_named
 from tamis.pipeline.steps.shared.pictures import check_pictures
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.done import Done
-from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.schemas.errors import JobError
@@ -41,15 +42,18 @@ from tamis.schemas.job import Job
 
 
 class NearDuplicates(Step):
-    """``texts``, ``equal``, ``bands``, ``shared``, ``members``, ``similar``; ``looking``'s; ``groups`` and ``verdict``.
+    """``texts``, ``equal``; ``meeting``'s; ``members``, ``similar``; ``looking``'s; ``groups`` and ``verdict``.
 
     Table ``seen`` holds the verified edges of ``equal`` and ``similar`` with their values: all of them, but where a
     bucket has more nodes than ``Limits.every``, or a node more preferred neighbours than ``MOST_EDGES``: then the
     first of them, and ``unsearched`` is counted.
     """
 
-    version = 11
-    passing = ("texts", "bands", "shared", "members", "equal", "similar", *looking.PASSING)
+    version = 12
+    passing = (
+        *("texts", "bands", "shared", "sketches", "alike", "members", "equal", "similar"),
+        *looking.PASSING,
+    )
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
@@ -116,9 +120,9 @@ class NearDuplicates(Step):
         yield from grouping.phases(context, self.name, self.config.edge_phases, rule, NEAR_CAPTION)
 
     def _candidates(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase[Any]]:
-        """``bands`` and ``shared``: which captions may be alike."""
+        """``bands``, ``shared``, ``sketches`` and ``alike``: which captions may be alike."""
         spread = bucket_counts.Bands.of(context.alive, self.bands)
-        banded = tasks.Bands(
+        banded = meeting.Bands(
             self._ngram,
             (self.bands, self.rows),
             self.config.kernel,
@@ -126,28 +130,39 @@ class NearDuplicates(Step):
             spread.each,
             spread.parts,
         )
-        yield bucket_phase("bands", tasks.bands, texts, banded, spread.buckets, texts=by_text)
-        most = most_differing(self.config.jaccard, self.bands * self.rows)
-        met = tasks.Shared(spread.each, spread.parts, self.bands, most, texts)
+        yield bucket_phase("bands", meeting.bands, texts, banded, spread.buckets, texts=by_text)
         by_band = self._done(context, "bands")
-        yield bucket_phase("shared", tasks.shared, spread.buckets, met, texts, bands=by_band)
+        met = meeting.Shared(spread.each, spread.parts, self.bands, texts)
+        yield bucket_phase("shared", meeting.shared, spread.buckets, met, texts, bands=by_band)
+        shared = self._done(context, "shared")
+        buckets = bucket_counts.of_candidates(shared.total("met"), False)
+        tasks = bucket_tasks(texts, meeting.Sketches(buckets), shared=shared)
+        with_bits = [
+            replace(task, inputs={**task.inputs, "own": (by_band.last(task.number),)})
+            for task in tasks
+        ]
+        yield listed("sketches", meeting.sketches, with_bits, buckets=buckets)
+        most = most_differing(self.config.jaccard, self.bands * self.rows)
+        sketches = self._done(context, "sketches")
+        similar = meeting.Alike(most, texts)
+        yield bucket_phase("alike", meeting.alike, buckets, similar, texts, sketches=sketches)
 
     def _similar(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase[Any]]:
         """``members`` and ``similar``: the candidates are compared."""
-        candidates = self._done(context, "shared")
+        candidates = self._done(context, "alike")
         count = candidates.total("candidates")
         searches = self._searches(count, self._done(context, "bands"))
         pictures = asdict(self.pictures)
         chosen = tasks.Members(**pictures, buckets=searches)
         yield bucket_phase(
-            "members", tasks.members, texts, chosen, searches, texts=by_text, shared=candidates
+            "members", tasks.members, texts, chosen, searches, texts=by_text, alike=candidates
         )
         compared = tasks.Similar(**pictures, ngram=self._ngram, jaccard=self.config.jaccard)
         members = self._done(context, "members")
         yield bucket_phase("similar", tasks.similar, searches, compared, members=members)
 
     @property
-    def _ngram(self) -> tasks.Ngram:
+    def _ngram(self) -> meeting.Ngram:
         return self.config.unit, self.config.ngram
 
     def _searches(self, candidates: int, captions: Done) -> int:

@@ -1,4 +1,4 @@
-"""The work of the near-duplicates step, phase by phase: each function makes one part file."""
+"""The phases of near_duplicates that move captions: each function makes one part file."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_captions import (
     folding,
     search,
     segmentation,
     shingles,
-    sketch_filter,
 )
 from tamis.pipeline.algorithms.near_captions.agreement import (
     Agreement,
@@ -26,14 +24,12 @@ from tamis.pipeline.algorithms.near_captions.agreement import (
     EmbeddingAgreement,
     PhashAgreement,
 )
-from tamis.pipeline.algorithms.near_captions.minhash import Kernel, Scheme
-from tamis.pipeline.algorithms.near_captions.minhash import bands as banded
 from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.algorithms.near_pictures.search import Pictures as Alike
 from tamis.pipeline.steps.duplicates.edges import edges as edge_table
 from tamis.pipeline.steps.duplicates.near_captions import giants
+from tamis.pipeline.steps.duplicates.near_captions.meeting import Ngram, memberships
 from tamis.pipeline.steps.duplicates.reading import preference
-from tamis.pipeline.steps.shared import passes
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.tables.columns import byte_rows, uid_words, vectors
 from tamis.pipeline.tables.sids import sids_of
@@ -41,11 +37,6 @@ from tamis.pipeline.tasks.task import TaskIo
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
-Ngram = tuple[Literal["char", "word"], int]
-"""Its unit and size, see ``shingles.Ngram``."""
-
-BLOCK = 1 << 16
-"""Captions whose signatures are held at once."""
 
 
 @dataclass(frozen=True)
@@ -67,29 +58,6 @@ class Pictures:
     hamming: int | None = None  # bits; of `phash`, as the next
     difference: float = 0.0
     cosine: float | None = None  # of `embedding`
-
-
-@dataclass(frozen=True)
-class Bands:
-    """Arguments of ``bands``."""
-
-    ngram: Ngram
-    bands: tuple[int, int]  # how many, and the rows of each
-    kernel: Kernel
-    seed: int
-    each: int  # bands a bucket
-    parts: int  # buckets a band, where it has several
-
-
-@dataclass(frozen=True)
-class Shared:
-    """Arguments of ``shared``."""
-
-    each: int  # bands a bucket
-    parts: int  # buckets a band, where it has several
-    bands: int
-    most: int  # bits in which sketches may differ
-    texts: int  # buckets of captions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,108 +153,9 @@ def equal(io: TaskIo[Pictures]) -> Iterator[pa.Table]:
     yield _edges(io, table, pairs, agreement)
 
 
-def bands(io: TaskIo[Bands]) -> Iterator[pa.Table]:
-    """(home, caption, bits, keys) of one bucket's distinct captions, by bucket of bands.
-
-    ``home`` is the bucket, and a caption its position among the bucket's sorted keys; ``bits`` its sketch; ``keys``
-    those of ``each`` bands, 32 bits of each.
-    """
-    captions = _distinct_captions(io)
-    io.count(samples=passes.rows_of(io, "texts"), captions=len(captions))
-    count, width = io.args.bands
-    ngram = shingles.Ngram(*io.args.ngram)
-    scheme = Scheme(ngram, count, width, io.args.seed, io.args.kernel)
-    keys = np.empty((count, len(captions)), dtype=np.uint64)
-    bits = np.empty((len(captions), sketch_filter.WORDS), dtype=np.uint64)
-    for start in range(0, len(captions), BLOCK):
-        part = slice(start, start + BLOCK)
-        sketches = scheme.signatures(captions[part].to_pylist())
-        keys[:, part] = banded(sketches, count, width).T
-        bits[part] = sketch_filter.sketch_bits(sketches)
-    each, parts = io.args.each, io.args.parts
-    positions = np.arange(len(captions), dtype=np.uint32)
-    home = np.full(len(captions), io.task.number, np.int32)
-    for start in range(0, count, each):
-        together = keys[start : start + each]
-        columns = {
-            "home": pa.array(home),
-            "caption": _raw(positions[:, None]),
-            "bits": _raw(bits.view("<u4"), 2 * sketch_filter.WORDS),
-            "keys": _raw(together.astype(np.uint32).T, each),
-        }
-        # A bucket holds several bands only where it holds them whole.
-        yield from split(pa.table(columns), bucket_of(together[0], parts), parts)
-
-
-def _distinct_captions(io: TaskIo[Bands]) -> pa.ChunkedArray:
-    """Each caption of a bucket once, in the order of their keys."""
-    if giants.is_large(io, giants.HELD_ROWS):
-        return giants.distinct(io, giants.HELD_ROWS)["text"]
-    table = io.read("texts", ["key", "text"]).combine_chunks()
-    first = np.unique(table["key"].to_numpy(), return_index=True)[1]
-    return table["text"].take(pa.array(first))
-
-
-def shared(io: TaskIo[Shared]) -> Iterator[pa.Table]:
-    """(caption, group) of the captions of one bucket of bands that may be like another, by bucket of captions.
-
-    A pair has the same group in whichever band it meets.
-    """
-    table = io.read("bands")
-    caption, keys = _numbers(table["caption"])[:, 0], _numbers(table["keys"])
-    bits = _numbers(table["bits"]).view("<u8")
-    home = table["home"].to_numpy()
-    address = (home.astype(np.uint64) << np.uint64(32)) | caption
-    first = io.task.number // io.args.parts * io.args.each
-    candidates = [
-        _candidates(keys[:, band], bits, address, io.args.most, io.task.number << 16 | band)
-        for band in range(min(keys.shape[1], io.args.bands - first))
-    ]
-    who, group = (np.concatenate(column) for column in zip(*candidates, strict=True))
-    io.count(candidates=len(who))
-    out = pa.table({"caption": caption[who], "group": group})
-    yield from split(out, home[who].astype(np.int64), io.args.texts)
-
-
-def _candidates(
-    keys: npt.NDArray[np.uint32], bits: Hashes, address: Hashes, most: int, number: int
-) -> tuple[Ints, Hashes]:
-    """(position, group) of the candidates under one band's keys; ``number`` is unique to them."""
-    met = sketch_filter.candidates(keys, bits, most)
-    of_pair = _group_of(*np.sort([address[met.a], address[met.b]], axis=0))
-    groups = np.arange(len(met.groups.sizes), dtype=np.uint64)
-    # The first bit keeps them apart from pairs of addresses, which are below.
-    of_group = _group_of(np.full_like(groups, number | 1 << 63), groups)
-    who = np.concatenate([met.a, met.b, met.groups.members])
-    return who, np.concatenate([of_pair, of_pair, np.repeat(of_group, met.groups.sizes)])
-
-
-def _raw(numbers: npt.NDArray[np.uint32], columns: int = 1) -> pa.Array:
-    """(n, k) as n values of ``columns`` numbers each, the missing ones 0: written as they are."""
-    filled = np.zeros((len(numbers), columns), dtype="<u4")
-    filled[:, : numbers.shape[1]] = numbers
-    kind = pa.binary(4 * columns)
-    return pa.FixedSizeBinaryArray.from_buffers(kind, len(filled), [None, pa.py_buffer(filled)])
-
-
-def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.uint32]:
-    """The inverse of ``_raw``."""
-    array = column.combine_chunks()
-    width = array.type.byte_width // 4
-    if not len(array):
-        return np.empty((0, width), dtype=np.uint32)
-    numbers = np.frombuffer(array.buffers()[1], dtype="<u4").reshape(-1, width)
-    return numbers[array.offset : array.offset + len(array)]
-
-
-def _group_of(high: Hashes, low: Hashes) -> Hashes:
-    return mix64(mix64(high + np.uint64(1)) ^ low)
-
-
 def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
     """One bucket's candidates with what ``similar`` needs, and the groups that each is in, by bucket of groups."""
-    candidates = io.read("shared")
-    caption, group = _distinct(candidates["caption"].to_numpy(), candidates["group"].to_numpy())
+    caption, group = memberships(io, "alike")
     every = np.unique(caption)
     agreeing = partial(_agreement, io.args)
     if giants.is_large(io, _held(io.args)):
@@ -322,16 +191,6 @@ def _rows_of(keys: Hashes, captions: Ints) -> Ints:
     wanted = np.zeros(int(new.sum()), dtype=bool)
     wanted[captions] = True
     return np.sort(order[wanted[np.cumsum(new) - 1]])
-
-
-def _distinct(caption: npt.NDArray[np.uint32], group: Hashes) -> tuple[Ints, Hashes]:
-    """Each pair once, sorted."""
-    order = np.lexsort((group, caption))
-    position: Ints = caption[order].astype(np.int64)
-    group = group[order]
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = (position[1:] != position[:-1]) | (group[1:] != group[:-1])
-    return position[new], group[new]
 
 
 def _ranges(starts: Ints, counts: Ints) -> Ints:
