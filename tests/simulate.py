@@ -191,8 +191,8 @@ class Fabricated:
             first, stop = task.members.first, task.members.first + len(task.members.rows)
             counts = {"kept": int(self._kept()[first:stop].sum())}
         if work.dealt is not None:
-            fan = dealing.fan_of(work.dealt)
-            rows = [sum(rows[at : at + fan]) for at in range(0, len(rows), fan)]
+            fan, dealt, behind = dealing.fan_of(work.dealt), rows[: work.dealt], rows[work.dealt :]
+            rows = [sum(dealt[at : at + fan]) for at in range(0, len(dealt), fan)] + behind
         digests = np.random.default_rng(task.number).integers(0, 2**63, len(rows))
         notes = {**notes_of(name, work), **outputs_of(step, name, task), "counts": counts}
         groups = tuple(f"{digest:016x}" for digest in digests.tolist())
@@ -223,9 +223,12 @@ class Fabricated:
         read = {"sums": 500, "train": getattr(task.args, "clusters", 0)}.get(name, read)
         groups = self._groups(step, name, task)
         share = SHARES.get(f"{step}/{name}", SHARES.get(name, 1.0))
-        dealt = [int(read * share) // groups] * groups
-        # A record for each caption and bands that lie together; behind them the sketches.
-        return [read // task.args.parts] * groups + [read] if name == "bands" else dealt
+        behind: list[int] = []
+        if (
+            name == "bands"
+        ):  # a record for each caption and bands that lie together; behind them the sketches
+            share, behind = groups / task.args.parts, [4 * read // task.args.each]
+        return [int(read * share) // groups] * groups + behind
 
     def _groups(self, step: str, name: str, task: Task[Any]) -> int:
         """Row groups of a task that deals out its rows; 1 of any other."""

@@ -16,7 +16,7 @@ from tamis.schemas.scope import Scope
 DIM = 512
 
 ROW_BYTES = {
-    "uids": 41, "keys": 40, "texts": 130, "bands": 12, "shared": 12, "sketches": 32, "alike": 12,
+    "uids": 41, "keys": 40, "texts": 130, "bands": 12, "shared": 12, "sketches": 32, "alike": 12, "bands-dealt": 14,
     "near members": 140, "similar": 60,
     "semantic members": 1060, "pairs": 40, "members": 36, "ranked": 20, "drops": 40, "assigned": 12,
     "hashes": 16, "kept": 20, "write/sorted": 16, "sample": 2080, "vectors": 2060, "ingest": 400,
