@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,15 @@ from tamis.pipeline.signals.registry import SIGNALS
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.parse import parse_job
 from tests.support.plain_captions import PLAIN
+from tests.support.plain_pictures import (
+    blur,
+    brightness,
+    colourless,
+    entropy,
+    noise,
+    opacity,
+    opened,
+)
 from tests.support.running import (
     Sample,
     contents,
@@ -45,11 +53,6 @@ SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
 PIXELS = "blur, entropy, dark, light, grey, noise, jpeg_quality, animated, transparency"
 COLUMNS = "category, original_width"
 NAMES = f"{TEXTS}, {LANGUAGE}, {PERSONAL}, {SIDES}, {PIXELS}, image_md5, {COLUMNS}"
-
-
-@lru_cache(1)  # as what is made of it below: each picture is asked for by one signal after another
-def opened(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGBA")
 
 
 def on_white(sample: Sample) -> Image.Image:
@@ -92,47 +95,6 @@ def detected(sample: Sample) -> tuple[str, float]:
     return str(best["lang"]), float(best["score"])
 
 
-@lru_cache(1)
-def luma(data: bytes) -> np.ndarray:
-    seen = opacity(data)
-    grey: np.ndarray = np.asarray(opened(data).convert("L")) * seen + 255 * (1 - seen)
-    return grey.round().astype(np.uint8)
-
-
-def blur(sample: Sample) -> float:
-    grey = np.pad(luma(sample.image).astype(float), 1, mode="edge")
-    across = np.diff(grey, n=2, axis=1)[1:-1]
-    down = np.diff(grey, n=2, axis=0)[:, 1:-1]
-    return float((across + down).var())
-
-
-def entropy(sample: Sample) -> float:
-    counts = np.bincount(luma(sample.image).ravel())
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log2(shares)).sum())
-
-
-def brightness(sample: Sample, percent: float) -> float:
-    return float(np.percentile(luma(sample.image), percent, method="inverted_cdf")) / 255
-
-
-def colourless(sample: Sample) -> float:
-    pixels = np.asarray(opened(sample.image))
-    return float(((np.ptp(pixels[..., :3], axis=2) == 0) | (pixels[..., 3] == 0)).mean())
-
-
-def noise(sample: Sample) -> float | None:
-    grey = luma(sample.image).astype(float)
-    if min(grey.shape) < 3:
-        return None
-    return float(np.abs(np.diff(np.diff(grey, 2, 0), 2, 1)).mean() * (np.pi / 2) ** 0.5 / 6)
-
-
-@lru_cache(1)
-def opacity(data: bytes) -> np.ndarray:
-    return np.asarray(opened(data).getchannel("A"), np.float64) / 255
-
-
 def of_text(plain: Callable[[str], float]) -> Callable[[Sample], float]:
     return lambda sample: plain(sample.text)
 
@@ -157,12 +119,12 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "aspect_ratio": lambda s: side(s, max) / side(s, min),
     "bytes": lambda s: len(s.image),
     "image_md5": lambda s: hashlib.md5(s.image, usedforsecurity=False).hexdigest(),
-    "blur": blur,
-    "entropy": entropy,
-    "dark": lambda s: 1 - brightness(s, 99),
-    "light": lambda s: brightness(s, 5),
-    "grey": colourless,
-    "noise": noise,
+    "blur": lambda s: blur(s.image),
+    "entropy": lambda s: entropy(s.image),
+    "dark": lambda s: 1 - brightness(s.image, 99),
+    "light": lambda s: brightness(s.image, 5),
+    "grey": lambda s: colourless(s.image),
+    "noise": lambda s: noise(s.image),
     "jpeg_quality": lambda s: None,
     "animated": lambda s: 0,
     "transparency": lambda s: 1 - float(opacity(s.image).mean()),

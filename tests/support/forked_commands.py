@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from tests.conftest import ROOT
@@ -77,7 +78,10 @@ class Commands:
         )
 
     def __call__(
-        self, *arguments: object, umask: int = 0o022, **environment: str
+        self,
+        *arguments: object,
+        umask: int = 0o022,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> subprocess.CompletedProcess[str]:
         """What a command ended with, called from the project's folder, with these variables more."""
         words = [str(argument) for argument in arguments]
