@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from tamis.pipeline.algorithms.near_captions import folding, jaccard, minhash, search, shingles
-from tamis.pipeline.algorithms.near_captions.agreement import AnyPicture
+from tamis.pipeline.algorithms.near_captions.agreement import Agreement, AnyPicture
 from tests.algorithms.test_near_captions import (
     TINY,
     alike,
@@ -23,21 +24,40 @@ from tests.algorithms.test_near_captions import (
 )
 from tests.support import duplicates
 
-UInt64Array = NDArray[np.uint64]
+Int64Array = NDArray[np.int64]
 
 
-def read_clipart(folder: Path, pictures: bool) -> tuple[list[str | None], UInt64Array]:
-    captions: list[str | None] = []
-    hashes: list[int] = []
+@pytest.fixture(scope="module")
+def captions(openclipart: Path) -> list[str | None]:
+    return [data.decode() for data in members(openclipart, ".txt")]
+
+
+@pytest.fixture(scope="module")
+def like(captions: list[str | None]) -> tuple[Int64Array, Int64Array]:
+    """All pairs of samples with captions alike at 0.8."""
+    return all_pairs(captions, AnyPicture(), 0.8)
+
+
+def members(folder: Path, suffix: str) -> Iterator[bytes]:
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as tar:
             for member in tar:
                 stream = tar.extractfile(member)
-                if stream is not None and member.name.endswith(".txt"):
-                    captions.append(stream.read().decode())
-                elif stream is not None and pictures and member.name.endswith(".png"):
-                    hashes.append(phash(stream.read()))
-    return captions, np.array(hashes, dtype=np.uint64)
+                if stream is not None and member.name.endswith(suffix):
+                    yield stream.read()
+
+
+def agreeing(
+    pairs: tuple[Int64Array, Int64Array], agreement: Agreement
+) -> tuple[Int64Array, Int64Array]:
+    """Those whose pictures agree."""
+    parts = np.arange(1 << 16, len(pairs[0]), 1 << 16)
+    kept = [
+        agreement.compare(a, b)[0]
+        for a, b in zip(*(np.split(side, parts) for side in pairs), strict=True)
+    ]
+    keep = np.concatenate(kept)
+    return pairs[0][keep], pairs[1][keep]
 
 
 def phash(data: bytes) -> int:
@@ -51,9 +71,10 @@ def phash(data: bytes) -> int:
     return int("".join("1" if value > np.median(low[1:]) else "0" for value in low), 2)
 
 
-def test_recall_on_real_captions(openclipart: Path) -> None:
+def test_recall_on_real_captions(
+    captions: list[str | None], like: tuple[Int64Array, Int64Array]
+) -> None:
     """Bands find the pairs they should, every edge is true, and the drops are those of all pairs."""
-    captions, _ = read_clipart(openclipart, pictures=False)
     distinct = sorted({one for one in folding.normalise(captions) if one})
     sets = shingles.shingle_sets(distinct, minhash.CAPTION_NGRAM)
     a, b = np.triu_indices(len(distinct), 1)
@@ -67,15 +88,13 @@ def test_recall_on_real_captions(openclipart: Path) -> None:
     ]
     assert met >= 0.99
     assert abs(met - np.mean(predicted)) < 0.01
-    truth = all_pairs(captions, AnyPicture(), 0.8)
     found = joined(search.find(captions, uids(len(captions))))
-    assert all_true(found, truth)
-    assert drops(*found, len(captions)) >= 0.99 * drops(*truth, len(captions))
+    assert all_true(found, like)
+    assert drops(*found, len(captions)) >= 0.99 * drops(*like, len(captions))
 
 
-def test_bounds_from_half_to_one_on_real_captions(openclipart: Path) -> None:
+def test_bounds_from_half_to_one_on_real_captions(captions: list[str | None]) -> None:
     """With the bands that each bound chooses: no false edge, and pairs and drops as they predict."""
-    captions, _ = read_clipart(openclipart, pictures=False)
     distinct = sorted({one for one in folding.normalise(captions) if one})
     a, b = duplicates.alike_captions(distinct, 0.5)
     similarity = np.array(
@@ -96,11 +115,13 @@ def test_bounds_from_half_to_one_on_real_captions(openclipart: Path) -> None:
 
 
 @pytest.mark.slow
-def test_recall_of_dropped_samples_where_real_pictures_must_agree(openclipart: Path) -> None:
-    captions, hashes = read_clipart(openclipart, pictures=True)
+def test_recall_of_dropped_samples_where_real_pictures_must_agree(
+    openclipart: Path, captions: list[str | None], like: tuple[Int64Array, Int64Array]
+) -> None:
+    hashes = np.array([phash(data) for data in members(openclipart, ".png")], np.uint64)
     for radius in (0, 4, 8):
         agreement = alike(hashes, radius)
-        truth = all_pairs(captions, agreement, 0.8)
+        truth = agreeing(like, agreement)
         for limits in (None, TINY):
             edges = search.find(captions, uids(len(captions)), 0.8, agreement, limits=limits)
             found = joined(edges)

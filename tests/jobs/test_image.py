@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.running import Sample, picture, write_tar
+from tests.support.running import Sample, contents, picture, write_tar
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 
@@ -98,18 +98,53 @@ class Image:
             cwd=self.place, env=self.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
+    def files(self) -> dict[str, bytes]:
+        """What it has of this project, but for what is compiled and what tells of its own place."""
+        told = ("RECORD", "direct_url.json")
+        return {
+            name: data
+            for name, data in contents(self.site).items()
+            if "__pycache__" not in name and not name.endswith(told)
+        }
+
+
+TARGETS = ("cpu", "cuda")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Image]:
+    pytest.importorskip("setuptools")
+    made = {target: Image(tmp_path_factory.mktemp(target) / "image") for target in TARGETS}
+    for target, image in made.items():
+        for instruction, words in lines(target):
+            image.do(instruction, words)
+    return made
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["cpu", "cuda"])
-def test_an_image_has_all_that_a_run_needs(target: str, tmp_path: Path) -> None:
-    pytest.importorskip("setuptools")
-    image = Image(tmp_path / "image")
-    for instruction, words in lines(target):
-        image.do(instruction, words)
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_image_has_the_project_once_and_nothing_lies_where_its_commands_begin(
+    target: str, images: dict[str, Image]
+) -> None:
+    image = images[target]
     assert len(image.installed) == 1
     assert list(image.place.iterdir()) == []
     where = image.run("-c", "import tamis; print(tamis.__file__)")
     assert where.stdout.strip() == str(image.site / "tamis/__init__.py"), where.stderr
+
+
+@pytest.mark.slow
+def test_an_image_has_all_that_a_run_needs(images: dict[str, Image], tmp_path: Path) -> None:
+    """Each has: their files are the same, and they begin in the same folder with the same variables, but that one tells
+    NVIDIA's own tools what to let in."""
+    other, image = (images[target] for target in TARGETS)
+    assert image.files() == other.files()
+    assert image.files()
+    places = [one.place.relative_to(one.root) for one in (image, other)]
+    assert places[0] == places[1]
+    more = dict(image.environment.items() - other.environment.items())
+    assert all(name == "PYTHONPATH" or name.startswith("NVIDIA_") for name in more), more
+    assert other.environment.keys() <= image.environment.keys()
     samples = [
         Sample(f"k{i}", picture(i * 99, 64, 64), f"a picture of number {i}", {"n": i})
         for i in range(5)

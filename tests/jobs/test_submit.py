@@ -143,7 +143,7 @@ def test_what_a_cluster_cannot_do_is_one_line_before_anything_is_sent(
     assert "looks like http://HEAD:8265" in refused(
         head.tamis("submit", str(path), "--address", "ray://head:10001")
     )
-    stranger = head.tamis("submit", str(path), RAY_AUTH_TOKEN="0" * 64)
+    stranger = head.tamis("submit", str(path), environment={"RAY_AUTH_TOKEN": "0" * 64})
     assert "token" in refused(stranger)
     gpus = job(tmp_path, data, resources={"steps": {"signals": {"gpus": 1}}})
     assert (
@@ -229,16 +229,16 @@ def test_a_job_on_a_store_makes_the_same_bytes_and_needs_its_rights_there(
         )
         before = [about["id"] for about in jobs_of(head)]
         store.faults = [Fault("403", lambda method, key: method == "PUT")]
-        denied = refused(head.tamis(*sent, **store.environment))
+        denied = refused(head.tamis(*sent, environment=store.environment))
         assert f"the cluster cannot write to `s3://{BUCKET}/run`" in denied
         assert [about["id"] for about in jobs_of(head)] == before
         store.faults = []
-        made = head.tamis(*sent, **store.environment)
+        made = head.tamis(*sent, environment=store.environment)
         assert made.returncode == 0, made.stderr
         found = stores.contents(store, "run/")
         # Without --env: the cluster has it still. What is asked from here needs the credentials here.
         job_id = made.stdout.strip()
-        again = head.tamis("resume", job_id, **store.environment)
+        again = head.tamis("resume", job_id, environment=store.environment)
         assert again.returncode == 0, again.stderr
         assert "nothing was left to do" in again.stderr, again.stderr
     assert "tamis: exact_duplicates: 60 in = 30 kept + 30 dropped" in made.stderr

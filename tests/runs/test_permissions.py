@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.forked_commands import Commands, forked_commands
 from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar
 
 STEPS = "- signals: [words]\n- rules: {words: {min: 1}}\n- write"
@@ -27,10 +26,11 @@ pytestmark = [
 ]
 
 
-def tamis(*arguments: object) -> subprocess.CompletedProcess[str]:
-    drop = AS_NOBODY if os.geteuid() == 0 else []
-    command = [*drop, sys.executable, "-m", "tamis.jobs", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def tamis() -> Iterator[Commands]:
+    """Commands that are bound by the modes of files."""
+    with forked_commands(before=AS_NOBODY if os.geteuid() == 0 else []) as commands:
+        yield commands
 
 
 def job(folder: Path, path: str, output: str = "out") -> Path:
@@ -60,7 +60,7 @@ LOCKED = {
 
 
 @pytest.mark.parametrize("kind", LOCKED)
-def test_an_input_that_may_not_be_read_is_named(kind: str, folder: Path) -> None:
+def test_an_input_that_may_not_be_read_is_named(kind: str, folder: Path, tamis: Commands) -> None:
     pattern, path, mode = LOCKED[kind]
     (folder / path).chmod(mode)
     try:
@@ -75,7 +75,7 @@ def test_an_input_that_may_not_be_read_is_named(kind: str, folder: Path) -> None
     assert not (folder / "out/manifest.json").exists()
 
 
-def test_a_run_that_may_not_be_written_is_read(folder: Path) -> None:
+def test_a_run_that_may_not_be_written_is_read(folder: Path, tamis: Commands) -> None:
     run_here(make_plan(folder / "run", f"{folder}/in/*/*.tar", STEPS))
     before = contents(folder / "run")
     places = [folder / "run", *(path for path in (folder / "run").rglob("*") if path.is_dir())]

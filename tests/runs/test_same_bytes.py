@@ -12,8 +12,11 @@ from tests.support.running import contents
 pytestmark = pytest.mark.slow
 
 
-def test_one_processor_and_two_give_the_same_bytes(demo_run: DemoRun, tmp_path: Path) -> None:
-    one = run_demo(tmp_path / "run", "--cpus", "1")
+def test_one_processor_without_ray_and_two_with_it_give_the_same_bytes(
+    demo_run: DemoRun, tmp_path: Path
+) -> None:
+    """Ray with one processor is `tests/runs/test_run_command.py`."""
+    one = run_demo(tmp_path / "run", "--local", "--cpus", "1")
     for folder in ("shards", "ledger", "ledger_index"):
         found = contents(demo_run.root / folder)
         assert found

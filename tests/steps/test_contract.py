@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ray
 
 from tamis.pipeline.host.forkserver import ForkServer
 from tamis.pipeline.runs import account, walk
@@ -29,6 +28,7 @@ from tests.support.executors import (
     Never,
     OnSharedRay,
     OnSharedWorkers,
+    SharedRay,
 )
 from tests.support.running import contents, make_plan
 from tests.support.step_cases import CASES, JOB, KINDS, REPEATED, WIDTH, Case, small
@@ -211,16 +211,17 @@ def test_the_same_again_does_nothing(tried: Tried) -> None:
 
 
 @pytest.fixture(scope="module")
-def two_workers() -> Iterator[None]:
+def two_workers() -> Iterator[SharedRay]:
     """A Ray with two processors, for all cases."""
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+    shared = SharedRay()
+    yield shared
+    shared.stop()
 
 
-@pytest.mark.usefixtures("two_workers")
-def test_two_real_workers_give_the_bytes_of_one_process(tried: Tried) -> None:
-    tried.run("ray", OnSharedRay(tried.begun("ray", tried.case.names[:-1]), Resources(cpus=2)))
+def test_two_real_workers_give_the_bytes_of_one_process(
+    tried: Tried, two_workers: SharedRay
+) -> None:
+    tried.run("ray", OnSharedRay(tried.begun("ray", tried.case.names[:-1]), two_workers))
     assert tried.files("ray", RESULT) == tried.files("run", RESULT)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import re
 import unicodedata
 from collections.abc import Callable
@@ -24,6 +23,15 @@ from tamis.pipeline.signals.registry import SIGNALS
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.parse import parse_job
 from tests.support.plain_captions import PLAIN
+from tests.support.plain_pictures import (
+    blur,
+    brightness,
+    colourless,
+    entropy,
+    noise,
+    opacity,
+    opened,
+)
 from tests.support.running import (
     Sample,
     contents,
@@ -48,13 +56,13 @@ NAMES = f"{TEXTS}, {LANGUAGE}, {PERSONAL}, {SIDES}, {PIXELS}, image_md5, {COLUMN
 
 
 def on_white(sample: Sample) -> Image.Image:
-    image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
+    image = opened(sample.image)
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, image).convert("RGB")
 
 
 def side(sample: Sample, choose: Callable[[tuple[int, int]], int]) -> int:
-    return choose(Image.open(io.BytesIO(sample.image)).size)
+    return choose(opened(sample.image).size)
 
 
 def special(sample: Sample) -> float:
@@ -87,47 +95,6 @@ def detected(sample: Sample) -> tuple[str, float]:
     return str(best["lang"]), float(best["score"])
 
 
-def luma(sample: Sample) -> np.ndarray:
-    image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
-    seen = opacity(sample)
-    grey: np.ndarray = np.asarray(image.convert("L")) * seen + 255 * (1 - seen)
-    return grey.round().astype(np.uint8)
-
-
-def blur(sample: Sample) -> float:
-    grey = np.pad(luma(sample).astype(float), 1, mode="edge")
-    across = np.diff(grey, n=2, axis=1)[1:-1]
-    down = np.diff(grey, n=2, axis=0)[:, 1:-1]
-    return float((across + down).var())
-
-
-def entropy(sample: Sample) -> float:
-    counts = np.bincount(luma(sample).ravel())
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log2(shares)).sum())
-
-
-def brightness(sample: Sample, percent: float) -> float:
-    return float(np.percentile(luma(sample), percent, method="inverted_cdf")) / 255
-
-
-def colourless(sample: Sample) -> float:
-    pixels = np.asarray(Image.open(io.BytesIO(sample.image)).convert("RGBA"))
-    return float(((np.ptp(pixels[..., :3], axis=2) == 0) | (pixels[..., 3] == 0)).mean())
-
-
-def noise(sample: Sample) -> float | None:
-    grey = luma(sample).astype(float)
-    if min(grey.shape) < 3:
-        return None
-    return float(np.abs(np.diff(np.diff(grey, 2, 0), 2, 1)).mean() * (np.pi / 2) ** 0.5 / 6)
-
-
-def opacity(sample: Sample) -> np.ndarray:
-    image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
-    return np.asarray(image.getchannel("A"), np.float64) / 255
-
-
 def of_text(plain: Callable[[str], float]) -> Callable[[Sample], float]:
     return lambda sample: plain(sample.text)
 
@@ -152,15 +119,15 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "aspect_ratio": lambda s: side(s, max) / side(s, min),
     "bytes": lambda s: len(s.image),
     "image_md5": lambda s: hashlib.md5(s.image, usedforsecurity=False).hexdigest(),
-    "blur": blur,
-    "entropy": entropy,
-    "dark": lambda s: 1 - brightness(s, 99),
-    "light": lambda s: brightness(s, 5),
-    "grey": colourless,
-    "noise": noise,
+    "blur": lambda s: blur(s.image),
+    "entropy": lambda s: entropy(s.image),
+    "dark": lambda s: 1 - brightness(s.image, 99),
+    "light": lambda s: brightness(s.image, 5),
+    "grey": lambda s: colourless(s.image),
+    "noise": lambda s: noise(s.image),
     "jpeg_quality": lambda s: None,
     "animated": lambda s: 0,
-    "transparency": lambda s: 1 - float(opacity(s).mean()),
+    "transparency": lambda s: 1 - float(opacity(s.image).mean()),
     "category": lambda s: s.fields["category"],
     "original_width": lambda s: s.fields["original_width"],
 }
@@ -179,12 +146,19 @@ def raw(clipart_example: Path) -> list[Sample]:
     return [s for path in sorted(clipart_example.glob("*.tar")) for s in read_tar(path)]
 
 
+@pytest.fixture(scope="module")
+def straight(raw: list[Sample]) -> dict[str, list[Any]]:
+    """What the straight paths find, one sample after another: its picture is opened once."""
+    found = [{name: find(sample) for name, find in STRAIGHT.items()} for sample in raw]
+    return {name: [values[name] for values in found] for name in STRAIGHT}
+
+
 @pytest.mark.parametrize("name", sorted(STRAIGHT))
 def test_a_signal_is_what_a_straight_path_finds(
-    name: str, example: Path, raw: list[Sample]
+    name: str, example: Path, straight: dict[str, list[Any]]
 ) -> None:
     values = table(example, "signals", "values")[name].to_pylist()
-    expected = [STRAIGHT[name](sample) for sample in raw]
+    expected = straight[name]
     if isinstance(expected[0], float):
         near = [one if one is None else pytest.approx(one, rel=1e-6, abs=1e-9) for one in expected]
         assert values == near

@@ -219,12 +219,12 @@ class World:
 
     def state(self) -> dict[str, tuple[int, int]]:
         """Size and time of every file that no command may touch."""
-        found = {}
-        for part in ("in", "run", "run2", "odd", "job.yaml"):
-            for path in [self.folder / part, *(self.folder / part).rglob("*")]:
-                if path.name not in ANSWERS and not path.is_dir():
-                    found[str(path)] = (path.lstat().st_size, path.lstat().st_mtime_ns)
-        return found
+        paths = [str(self.folder / "job.yaml")]
+        for part in ("in", "run", "run2", "odd"):
+            for folder, _, names in os.walk(self.folder / part):
+                paths += [os.path.join(folder, name) for name in names if name not in ANSWERS]
+        stated = {path: os.lstat(path) for path in paths}
+        return {path: (one.st_size, one.st_mtime_ns) for path, one in stated.items()}
 
     def word(self, kind: str, rng: random.Random) -> str:
         """A value of a kind."""

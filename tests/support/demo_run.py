@@ -122,7 +122,7 @@ def tamis(*arguments: str) -> tuple[dict[str, Any], bool]:
 
 def run_demo(root: Path, *settings: str) -> DemoRun:
     """Do the preset, and watch the memory of every process of it."""
-    arguments = command("run", "demo", "--ray", "--output", str(root), "--json", *settings)
+    arguments = command("run", "demo", "--output", str(root), "--json", *settings)
     with subprocess.Popen(
         arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
@@ -138,7 +138,7 @@ def shared_demo(folder: Path) -> DemoRun:
     with open(folder / "demo.lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not said.exists():
-            made = run_demo(folder / "demo" / "run", "--cpus", "2")
+            made = run_demo(folder / "demo" / "run", "--ray", "--cpus", "2")
             said.write_text(json.dumps({"told": made.told, "memory": made.memory}))
     return DemoRun(folder / "demo" / "run", **json.loads(said.read_text()))
 

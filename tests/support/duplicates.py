@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,11 @@ from tests.support.running import ledger, run_here
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+REMEMBERED = 1 << 15
+"""Captions of which it is remembered what was made of them: each is compared with many."""
 
+
+@lru_cache(REMEMBERED)
 def normal(text: str | None) -> str:
     """As captions of the tests are compared: entities read, NFKC, case folded, white space as single spaces."""
     plain = html.unescape(text or "").translate(str.maketrans("\u2018\u2019\u2013\u2014", "''--"))
@@ -31,9 +36,11 @@ def normal(text: str | None) -> str:
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
-def pieces(text: str, size: int = 3) -> set[str]:
+@lru_cache(REMEMBERED)
+def pieces(text: str, size: int = 3) -> frozenset[str]:
     """Its character n-grams; a shorter text is one."""
-    return {text[i : i + size] for i in range(max(len(text) - size, 0) + 1)} if text else set()
+    last = max(len(text) - size, 0) if text else -1
+    return frozenset(text[i : i + size] for i in range(last + 1))
 
 
 def jaccard(a: str | None, b: str | None) -> float:
@@ -116,10 +123,11 @@ def alike_pictures(
     a, b = np.nonzero(np.triu(bits <= radius, 1))
     near = layouts.difference(table, a, b) <= bound
     a, b = a[near], b[near]
-    if pictures is not None:
-        raw = b"".join(detail_of(pictures[row["uid"]], MAX_PIXELS) for row in rows)
-        made = np.frombuffer(raw, np.uint8).reshape(len(rows), -1)
-        near = details.difference(made, a, b) <= detail
+    if pictures is not None and len(a):
+        asked, places = np.unique(np.stack([a, b]), return_inverse=True)
+        raw = b"".join(detail_of(pictures[rows[row]["uid"]], MAX_PIXELS) for row in asked)
+        made = np.frombuffer(raw, np.uint8).reshape(len(asked), -1)
+        near = details.difference(made, *places.reshape(2, -1)) <= detail
         a, b = a[near], b[near]
     return a, b, bits[a, b].astype(np.int64)
 

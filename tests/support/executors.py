@@ -8,10 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psutil
+import ray
 
+from tamis.pipeline.host import at_work
 from tamis.pipeline.host.forkserver import ForkServer
+from tamis.pipeline.runs import ray_connection
 from tamis.pipeline.runs.local_engine import LocalEngine
 from tamis.pipeline.runs.ray_engine import RayEngine
+from tamis.pipeline.runs.tally import Asked
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.resources import Resources
@@ -63,11 +67,33 @@ class Counted(Here):
             yield outcome
 
 
-class OnSharedRay(RayEngine):
-    """Real workers, of a Ray that others use too: it is left running."""
+class SharedRay:
+    """A Ray with two processors that runs share, begun as a run begins its own, and what tells how far they are."""
+
+    def __init__(self) -> None:
+        ray_connection.open_(None, Resources(cpus=2))
+        self.asked: Asked | None = None
 
     def stop(self) -> None:
-        self._hide()
+        """End it."""
+        ray.shutdown()
+
+
+class OnSharedRay(RayEngine):
+    """Real workers, of a Ray that others use too: it is left running, and with it what tells how far tasks are."""
+
+    def __init__(self, root: str, shared: SharedRay) -> None:
+        super().__init__(root, Resources(cpus=2))
+        self._shared = shared
+
+    def _start(self) -> None:
+        if self._shared.asked is None:
+            super()._start()
+            self._shared.asked = self._asked
+        self._asked, self._started = self._shared.asked, True
+
+    def stop(self) -> None:
+        at_work.show(None)
         self._started = False
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.conftest import ROOT
+from tests.support.forked_commands import Commands, forked_commands
 
 USER = 54321
 
@@ -47,23 +48,36 @@ def shared_folder() -> Iterator[Path]:
         yield folder
 
 
+def _become(room: Path) -> list[str]:
+    """The words before a program by which it is that user's; ``room``: an empty folder."""
+    base = os.path.realpath(sys.base_prefix)
+    return ["unshare", "--mount", "bash", "-c", BECOME, "become", _hidden(), base, str(room)]
+
+
+def _environment(home: str) -> dict[str, str]:
+    return {**os.environ, "HOME": home, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def run_as_other(
     *command: object, umask: int = 0o022, home: str = "/", folder: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     """A program as that user, in ``folder``."""
     with shared_folder() as room:
-        base = os.path.realpath(sys.base_prefix)
-        become = ["unshare", "--mount", "bash", "-c", BECOME, "become", _hidden(), base, str(room)]
         return subprocess.run(
-            [*become, *map(str, command)],
+            [*_become(room), *map(str, command)],
             cwd=folder, umask=umask, capture_output=True, text=True, check=False,
-            env={**os.environ, "HOME": home, "PYTHONDONTWRITEBYTECODE": "1"},
+            env=_environment(home),
         )  # fmt: skip
 
 
-def tamis_as_other(*arguments: object, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
-    """`tamis` as that user."""
-    return run_as_other(sys.executable, "-m", "tamis.jobs", *arguments, umask=umask)
+@contextmanager
+def commands_of_other(*modules: str) -> Iterator[Commands]:
+    """Commands of that user."""
+    with (
+        shared_folder() as room,
+        forked_commands(_environment("/"), modules, _become(room)) as commands,
+    ):
+        yield commands
 
 
 def why_impossible() -> str:

@@ -17,7 +17,12 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.forked_commands import Commands, forked_commands
+
 ROOT = Path(__file__).resolve().parents[2]
+
+ASKING = ("ray.job_submission", "tamis.jobs.cluster.submit")
+"""What commands import that speak to a job server."""
 
 STARTED = "Ray runtime started"
 """What ``ray start`` says when the node is up. Its ports answer before, and may be closed again."""
@@ -37,7 +42,8 @@ def free_ports(count: int) -> list[int]:
 @dataclass(frozen=True)
 class RayHead:
     """Its job server, the port of its Prometheus endpoint, the variables that let one in; what drivers connect to,
-    the process that all of its own descend from, and a folder of commands that its nodes find first.
+    the process that all of its own descend from, a folder of commands that its nodes find first, and the command line
+    as one calls it who speaks to the job server.
     """
 
     address: str
@@ -46,24 +52,13 @@ class RayHead:
     cluster: str
     process: int
     commands: Path
+    tamis: Commands
 
     def metrics(self) -> str:
         """What Prometheus would scrape."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
             text: str = answer.read().decode()
         return text
-
-    def tamis(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """The real command line, from the project's folder."""
-        return subprocess.run(
-            [sys.executable, "-m", "tamis.jobs", *arguments],
-            cwd=ROOT,
-            env={**self.environment, "RAY_API_SERVER_ADDRESS": self.address, **environment},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
 
 
 @contextmanager
@@ -90,19 +85,22 @@ def ray_head(folder: Path, dashboard_too: bool = True) -> Iterator[RayHead]:
         f"--include-dashboard={dashboard_too}",
         *("--object-store-memory=100000000", f"--temp-dir={folder}"),
     ]
-    with open(folder / "ray.log", "wb") as log:
+    address = f"http://127.0.0.1:{dashboard}"
+    asking = {**environment, "RAY_API_SERVER_ADDRESS": address}
+    with open(folder / "ray.log", "wb") as log, forked_commands(asking, ASKING) as tamis:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
             _wait(process, dashboard if dashboard_too else head, folder / "ray.log")
             yield RayHead(
-                f"http://127.0.0.1:{dashboard}",
+                address,
                 metrics,
                 environment,
                 f"127.0.0.1:{head}",
                 process.pid,
                 folder / "bin",
+                tamis,
             )
         finally:
             _end(process)

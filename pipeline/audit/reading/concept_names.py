@@ -74,6 +74,12 @@ def name(run: FinishedRun, cluster: int) -> str | None:
     """The name of one cluster of the last step that makes any, without DuckDB; None in a run of over ONE_BY_ONE."""
     if run.rows_in > ONE_BY_ONE:
         return None
+    if cluster not in run.concept_names:
+        run.concept_names[cluster] = _name(run, cluster)
+    return run.concept_names[cluster]
+
+
+def _name(run: FinishedRun, cluster: int) -> str | None:
     found = [_members(run, table, cluster) for table in _placed(run)]
     distances, sids = (np.concatenate([pair[i] for pair in found]) for i in range(2))
     cut = np.partition(distances, NEAREST - 1)[NEAREST - 1] if len(sids) > NEAREST else np.inf

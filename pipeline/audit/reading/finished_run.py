@@ -89,6 +89,11 @@ class FinishedRun:
         return "{reason}" if config is None else config.phrases.get(reason, "{reason}")
 
     @cached_property
+    def concept_names(self) -> dict[int, str | None]:
+        """The names of those concepts that were asked for, by cluster: to find one reads much of the run."""
+        return {}
+
+    @cached_property
     def files(self) -> ManifestFiles:
         """The tables of ``manifest/``."""
         return ManifestFiles(self.root, self.manifest.files)
