@@ -179,6 +179,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_counts, "TEXTS", 50)
     monkeypatch.setattr(bucket_counts, "RECORDS", 200)
     monkeypatch.setattr(bucket_counts, "KEYS", 200)
+    monkeypatch.setattr(bucket_counts, "MEETINGS", 300)
     monkeypatch.setattr(bucket_counts, "CANDIDATES", 300)
 
 

@@ -40,7 +40,14 @@ JOB = {"part_samples": 8, "range_samples": 20}
 
 SMALL = {
     dealing: {"GROUPS": 4, "LEAST_FILES": 2, "TOGETHER_BYTES": 4},
-    bucket_counts: {"TEXTS": 200, "RECORDS": 600, "KEYS": 600, "CANDIDATES": 600, "HASHES": 15},
+    bucket_counts: {
+        "TEXTS": 200,
+        "RECORDS": 600,
+        "KEYS": 600,
+        "MEETINGS": 600,
+        "CANDIDATES": 600,
+        "HASHES": 15,
+    },
     ingest: {"HELD_ROWS": 30},
     giants: {"HELD_ROWS": 30, "HELD_VECTORS": 30},
     shapes: {"HELD_ROWS": 5},

@@ -19,8 +19,11 @@ RECORDS = 4_000_000
 KEYS = 10_000_000
 """Keys a bucket that holds one band or a share of it, about; some 50 bytes each."""
 
-CANDIDATES = 4_000_000
-"""Candidates, counted in every band, a task, about (a tenth of it where embeddings travel along)."""
+MEETINGS = 4_000_000
+"""Captions that met another a bucket, each counted in every group, about; 32 bytes each."""
+
+CANDIDATES = 1_000_000
+"""Candidates, counted in every group, a task, about (a tenth of it where embeddings travel along); 1 kB each."""
 
 HASHES = 2_000_000
 """Perceptual hashes a task, about; 300 bytes each, with the layouts."""
@@ -67,6 +70,11 @@ class Bands:
     def buckets(self) -> int:
         """Count of all buckets."""
         return -(-self.count // self.each) * self.parts
+
+
+def of_meetings(met: int) -> int:
+    """Buckets of captions that met another, by their groups."""
+    return max(buckets_for(met, MEETINGS), 2 if met > MEETINGS // LEAST else 1)
 
 
 def of_candidates(candidates: int, vectors: bool) -> int:

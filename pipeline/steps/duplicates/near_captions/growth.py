@@ -17,7 +17,9 @@ class NearDuplicates(StepGrowth[Config]):
         vectors = config.agreement(self.job) == "embedding"
         if phase in ("ends", "seen"):
             return bucket_counts.of_pairs(rows)
-        if phase in ("alike", "similar"):
+        if phase == "alike":
+            return bucket_counts.of_meetings(rows)
+        if phase == "similar":
             return bucket_counts.of_candidates(rows, vectors)
         if phase == "shared":
             bands, _ = choose_bands(config.jaccard, config.permutations, config.recall)

@@ -135,7 +135,7 @@ class NearDuplicates(Step):
         met = meeting.Shared(spread.each, spread.parts, self.bands, texts)
         yield bucket_phase("shared", meeting.shared, spread.buckets, met, texts, bands=by_band)
         shared = self._done(context, "shared")
-        buckets = bucket_counts.of_candidates(shared.total("met"), False)
+        buckets = bucket_counts.of_meetings(shared.total("met"))
         tasks = bucket_tasks(texts, meeting.Sketches(buckets), shared=shared)
         with_bits = [
             replace(task, inputs={**task.inputs, "own": (by_band.last(task.number),)})
