@@ -67,6 +67,7 @@ function follow(sought) {
 
 /** To another address; where it is this one, for a picture is sought that no address holds, as if it were another. */
 function go(fields) {
+  clearTimeout(waiting); // filters that were typed just before are left, and would put their own address in this one's place
   const hash = `#${new URLSearchParams(fields)}`;
   if (hash === (location.hash || "#")) { restore(); restart(); } else location.hash = hash;
 }
