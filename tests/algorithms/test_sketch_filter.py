@@ -37,7 +37,7 @@ def test_every_pair_with_one_key_and_like_sketches_comes_through(
     in_groups = met.groups.members.tolist()
     assert len(set(in_groups)) == len(in_groups)
     groups = sketch_filter.with_company(keys)
-    key_of = [keys[groups.members[groups.offsets[place]]] for place in met.whence.tolist()]
+    key_of = [keys[groups.members[groups.offsets[place]]] for place in met.original.tolist()]
     assert [set(keys[group].tolist()) for group in met.groups] == [{key} for key in key_of]
     # Whoever is not like anybody is in no group, but for groups too large to look through.
     assert set(in_groups) <= {a for pair in wanted for a in pair}

@@ -40,13 +40,13 @@ _PAIRS = 1 << 20
 class Candidates:
     """Candidates by their rows: pairs ``a`` and ``b``, int64 (p,), and what is left of larger ``groups``.
 
-    ``whence``: int64, by group, the position of the one that it is left of.
+    ``original``: int64, by group, the position of the group that it is left of.
     """
 
     a: Int64Array
     b: Int64Array
     groups: Groups
-    whence: Int64Array
+    original: Int64Array
 
 
 def sketch_bits(signatures: UInt32Array) -> UInt64Array:
@@ -77,7 +77,7 @@ def candidates(groups: Groups, bits: UInt64Array, most: int) -> Candidates:
     """Candidates among the captions of each group; captions unlike all others of their group are left out.
 
     Args:
-        groups: groups of rows, by `with_company`; keys that are equal by chance do no harm.
+        groups: groups of rows with an equal key or number; where it is equal by chance, that does no harm.
         bits: uint64 (n, WORDS), by row, by `sketch_bits`.
         most: most bits in which the sketches of a pair differ, by `most_differing`.
     """
@@ -95,8 +95,8 @@ def candidates(groups: Groups, bits: UInt64Array, most: int) -> Candidates:
         np.concatenate([middle.members, large.members]),
         np.concatenate([middle.offsets, middle.offsets[-1] + large.offsets[1:]]),
     )
-    whence = np.concatenate([between[left], np.flatnonzero(many)])
-    return Candidates(np.concatenate(a), np.concatenate(b), larger, whence)
+    original = np.concatenate([between[left], np.flatnonzero(many)])
+    return Candidates(np.concatenate(a), np.concatenate(b), larger, original)
 
 
 def _differing(bits: UInt64Array, a: Int64Array, b: Int64Array) -> UInt8Array:

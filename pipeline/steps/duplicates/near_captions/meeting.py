@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.algorithms.grouping.buckets import Groups
+from tamis.pipeline.algorithms.grouping.buckets import group as grouped
 from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_captions import shingles, sketch_filter
 from tamis.pipeline.algorithms.near_captions.minhash import Kernel, Scheme
@@ -152,11 +153,12 @@ def alike(io: TaskIo[Alike]) -> Iterator[pa.Table]:
     """
     table = io.read("sketches").combine_chunks()
     address, group = _address(table), table["group"].to_numpy()
-    groups = _grouped(group)
+    rows = np.arange(len(table))
+    groups = grouped(rows, rows, group)
     met = sketch_filter.candidates(groups, _numbers(table["bits"]).view("<u8"), io.args.most)
     # A pair is a group of two.
     pairs = Groups(np.stack([met.a, met.b], axis=1).ravel(), np.arange(0, 2 * len(met.a) + 1, 2))
-    larger = group[groups.members[groups.offsets[:-1]]][met.whence]
+    larger = group[groups.members[groups.offsets[:-1]]][met.original]
     members = np.concatenate([pairs.members, met.groups.members])
     of = [np.repeat(_group_of(pairs, address), 2), np.repeat(larger, met.groups.sizes)]
     io.count(candidates=len(members))
@@ -179,17 +181,6 @@ def _sent_home(table: pa.Table, rows: Ints, group: Hashes, buckets: int) -> Iter
     """(caption, group) of some rows, by the bucket of the caption."""
     out = pa.table({"caption": table["caption"].to_numpy()[rows], "group": group})
     yield from split(out, table["home"].to_numpy()[rows].astype(np.int64), buckets)
-
-
-def _grouped(group: Hashes) -> Groups:
-    """Groups of the rows with equal numbers, without groups of one."""
-    order = np.argsort(group, kind="stable")
-    ordered = group[order]
-    starts = np.flatnonzero(
-        np.concatenate([np.ones(len(ordered[:1]), bool), ordered[1:] != ordered[:-1]])
-    )
-    groups = Groups(order, np.append(starts, len(order)))
-    return groups.take(groups.sizes > 1)
 
 
 def _group_of(groups: Groups, address: Hashes) -> Hashes:
