@@ -1,60 +1,74 @@
 """Sketches turn away hardly any true pair, and what shares a key comes through."""
 
+from itertools import combinations
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
+from tamis.pipeline.algorithms.grouping.buckets import Groups
 from tamis.pipeline.algorithms.near_captions import minhash, sketch_filter
 from tamis.pipeline.algorithms.near_captions.shingles import Ngram
-from tamis.pipeline.algorithms.near_captions.sketch_filter import Candidates
 
 
-def pairs_of(met: Candidates) -> set[tuple[int, int]]:
+def pairs_of(groups: Groups) -> set[tuple[int, int]]:
     """All pairs that a search of the groups would look at."""
-    found = {(min(a, b), max(a, b)) for a, b in zip(met.a.tolist(), met.b.tolist(), strict=True)}
-    for group in met.groups:
-        ordered = sorted(group.tolist())
-        found |= {(a, b) for i, a in enumerate(ordered) for b in ordered[i + 1 :]}
-    return found
+    ordered = (sorted(group.tolist()) for group in groups)
+    return {pair for group in ordered for pair in combinations(group, 2)}
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 300), st.integers(0, 128))
+@given(st.integers(0, 2**32 - 1), st.integers(0, 300), st.integers(0, 128), st.integers(1, 40))
 def test_every_pair_with_one_key_and_like_sketches_comes_through(
-    seed: int, n: int, most: int
+    seed: int, n: int, most: int, held: int
 ) -> None:
     draw = np.random.default_rng(seed)
     keys = draw.integers(0, draw.integers(1, n + 2), n).astype(np.uint32)
     bits = draw.integers(0, 2**64, (n, sketch_filter.WORDS), dtype=np.uint64)
     bits = np.where(draw.random((n, 1)) < 0.5, bits[:1] if n else bits, bits)
-    met = sketch_filter.candidates(sketch_filter.with_company(keys), bits, most)
+    with patch.multiple(sketch_filter, _EDGES=held, _PAIRS=held):
+        met = sketch_filter.candidates(sketch_filter.with_company(keys), bits, most)
     same = keys[:, None] == keys[None, :]
     near = np.bitwise_count(bits[:, None] ^ bits[None, :]).sum(axis=2) <= most
     wanted = {(int(a), int(b)) for a, b in np.argwhere(same & near) if a < b}
-    found = pairs_of(met)
-    assert wanted <= found
-    assert all(keys[a] == keys[b] for a, b in found)
-    in_groups = met.groups.members.tolist()
-    assert len(set(in_groups)) == len(in_groups)
-    groups = sketch_filter.with_company(keys)
-    key_of = [keys[groups.members[groups.offsets[place]]] for place in met.original.tolist()]
-    assert [set(keys[group].tolist()) for group in met.groups] == [{key} for key in key_of]
-    # Whoever is not like anybody is in no group, but for groups too large to look through.
-    assert set(in_groups) <= {a for pair in wanted for a in pair}
+    assert wanted <= pairs_of(met)
+    # A search looks at no pair that similar pairs of its key do not connect.
+    _, component = connected_components(same & near, directed=False)
+    assert all(len(set(component[group].tolist())) == 1 for group in met)
+    sizes = np.bincount(keys)[keys] if n else keys
+    assert {pair for pair in pairs_of(met) if sizes[pair[0]] <= 8} == {
+        pair for pair in wanted if sizes[pair[0]] <= 8
+    }
+    # Near copies make a group, and not a pair with each: what goes on grows as the captions do.
+    assert sum(len(group) for group in met if sizes[group[0]] > 8) <= 2 * 4 * n
 
 
-def test_a_large_group_is_kept_as_it_is() -> None:
-    keys = np.repeat(np.arange(2, dtype=np.uint32), [1000, 5])
-    bits = np.random.default_rng(0).integers(0, 2**64, (1005, sketch_filter.WORDS), dtype=np.uint64)
+def test_strangers_of_one_key_are_not_compared() -> None:
+    """Of captions that share a frequent word only those go on that are like another."""
+    draw = np.random.default_rng(0)
+    bits = draw.integers(0, 2**64, (5000, sketch_filter.WORDS), dtype=np.uint64)
+    bits[1::500] = bits[::500]
+    met = sketch_filter.candidates(
+        sketch_filter.with_company(np.zeros(5000, np.uint32)), bits, sketch_filter.WORDS
+    )
+    assert sorted(group.tolist() for group in met) == [[n, n + 1] for n in range(0, 5000, 500)]
+
+
+def test_a_very_large_group_is_kept_as_it_is() -> None:
+    sizes = [sketch_filter.MANY + 1, 5]
+    keys = np.repeat(np.arange(2, dtype=np.uint32), sizes)
+    draw = np.random.default_rng(0)
+    bits = draw.integers(0, 2**64, (sum(sizes), sketch_filter.WORDS), dtype=np.uint64)
     met = sketch_filter.candidates(sketch_filter.with_company(keys), bits, 0)
-    assert met.groups.members.tolist() == list(range(1000))
-    assert (len(met.a), met.groups.offsets.tolist()) == (0, [0, 1000])
+    assert [group.tolist() for group in met] == [list(range(sizes[0]))]
 
 
 def test_a_million_records_of_one_key_are_one_group() -> None:
     one = sketch_filter.with_company(np.zeros(10**6, np.uint32))
     met = sketch_filter.candidates(one, np.zeros((10**6, sketch_filter.WORDS), np.uint64), 20)
-    assert met.groups.offsets.tolist() == [0, 10**6]
+    assert met.offsets.tolist() == [0, 10**6]
 
 
 @pytest.mark.parametrize("permutations", [1, 16, 108, 200])

@@ -19,6 +19,8 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 _LENGTH = np.uint64(0xD6E8FEB86659FD93)
 _SPACE = 32
 _CHARACTERS_AT_ONCE = 1 << 15
+# Sets are sorted by length, which wants more texts at once.
+_CHARACTERS_OF_SETS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,8 @@ def shingles(texts: Sequence[str], ngram: Ngram) -> Shingles:
     """
     shingle = _char_shingles if ngram.unit == "char" else _word_shingles
     # Blocks that stay in the cache are several times as fast as one pass over all texts.
-    blocks = [shingle(texts[part], ngram.size) for part in text_blocks(texts, _CHARACTERS_AT_ONCE)]
-    sizes = [block.sizes for block in blocks]
-    return Shingles(
-        hashes=np.concatenate([np.empty(0, np.uint64), *(block.hashes for block in blocks)]),
-        offsets=_offsets(np.concatenate([np.empty(0, np.int64), *sizes])),
-    )
+    parts = text_blocks(texts, _CHARACTERS_AT_ONCE)
+    return _joined([shingle(texts[part], ngram.size) for part in parts])
 
 
 def shingle_sets(texts: Sequence[str], ngram: Ngram) -> Shingles:
@@ -83,7 +81,12 @@ def shingle_sets(texts: Sequence[str], ngram: Ngram) -> Shingles:
 
     Below 2**63 they are valid signed indices too, for `jaccard.pairs`.
     """
-    grams = shingles(texts, ngram)
+    parts = text_blocks(texts, _CHARACTERS_OF_SETS)
+    return _joined([_as_sets(shingles(texts[part], ngram)) for part in parts])
+
+
+def _as_sets(grams: Shingles) -> Shingles:
+    """Each text's hashes halved, sorted and once."""
     ordered = np.empty_like(grams.hashes)
     first = np.zeros(len(grams.hashes), dtype=bool)
     for rows, width in length_chunks(grams.sizes, 1 << 16):
@@ -99,6 +102,15 @@ def shingle_sets(texts: Sequence[str], ngram: Ngram) -> Shingles:
         first[position[inside]] = new[inside]
     unique_before = np.concatenate([[0], np.cumsum(first, dtype=np.int64)])
     return Shingles(hashes=ordered[first], offsets=unique_before[grams.offsets])
+
+
+def _joined(blocks: Sequence[Shingles]) -> Shingles:
+    """The texts of all blocks."""
+    sizes = (block.sizes for block in blocks)
+    return Shingles(
+        hashes=np.concatenate([np.empty(0, np.uint64), *(block.hashes for block in blocks)]),
+        offsets=_offsets(np.concatenate([np.empty(0, np.int64), *sizes])),
+    )
 
 
 def text_blocks(texts: Sequence[str], characters: int) -> Iterator[slice]:

@@ -149,20 +149,16 @@ def sketches(io: TaskIo[Sketches]) -> Iterator[pa.Table]:
 def alike(io: TaskIo[Alike]) -> Iterator[pa.Table]:
     """(caption, group) of the captions of one bucket of groups whose sketches are similar, by bucket of captions.
 
-    A pair has the same group from whichever groups it comes.
+    The same captions have the same group from whichever groups they come.
     """
     table = io.read("sketches").combine_chunks()
     address, group = _address(table), table["group"].to_numpy()
     rows = np.arange(len(table))
     groups = grouped(rows, rows, group)
     met = sketch_filter.candidates(groups, _numbers(table["bits"]).view("<u8"), io.args.most)
-    # A pair is a group of two.
-    pairs = Groups(np.stack([met.a, met.b], axis=1).ravel(), np.arange(0, 2 * len(met.a) + 1, 2))
-    larger = group[groups.members[groups.offsets[:-1]]][met.original]
-    members = np.concatenate([pairs.members, met.groups.members])
-    of = [np.repeat(_group_of(pairs, address), 2), np.repeat(larger, met.groups.sizes)]
-    io.count(candidates=len(members))
-    yield from _sent_home(table, members, np.concatenate(of), io.args.texts)
+    io.count(candidates=len(met.members))
+    number = np.repeat(_group_of(met, address), met.sizes)
+    yield from _sent_home(table, met.members, number, io.args.texts)
 
 
 def memberships(io: TaskIo[Any], role: str) -> tuple[Ints, Hashes]:

@@ -49,7 +49,7 @@ class NearDuplicates(Step):
     first of them, and ``unsearched`` is counted.
     """
 
-    version = 12
+    version = 13
     passing = (
         *("texts", "bands", "shared", "sketches", "alike", "members", "equal", "similar"),
         *looking.PASSING,
