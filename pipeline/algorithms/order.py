@@ -7,6 +7,7 @@ and uid: it can be made part by part, merged in any order, and repeated anywhere
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,32 @@ def smallest(key: NDArray[np.generic], uid: NDArray[np.uint64], count: int) -> N
     rows = np.flatnonzero(key <= bound)
     order = np.lexsort((uid[rows, 1], uid[rows, 0], key[rows]))
     return rows[order[:count]].astype(np.int64, copy=False)
+
+
+def rows_by(first: NDArray[np.uint64], *then: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows by several keys (n,), the most significant first; rows with equal keys in their order: int64 (n,).
+
+    As ``np.lexsort``, whose keys come in the opposite order, but ten times as fast where ``first`` hardly ever repeats,
+    as a hash does: one column is sorted alone, and the rows that share its values by all.
+    """
+    order = np.argsort(first)
+    ordered = first[order]
+    equal = ordered[1:] == ordered[:-1]
+    if equal.any():
+        tied = np.append(equal, False) | np.append(False, equal)
+        rows = np.sort(order[tied])
+        order[tied] = rows[np.lexsort([key[rows] for key in (*reversed(then), first)])]
+    return order.astype(np.int64, copy=False)
+
+
+def by_uid(uid: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Rows sorted by uid, uint64 (n, 2): int64 (n,)."""
+    return rows_by(uid[:, 0], uid[:, 1])
+
+
+def by_bucket(bucket: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Rows by the number of their bucket (n,), below 65,536, and in their order: NumPy sorts 16 bits by radix."""
+    return np.argsort(bucket.astype(np.uint16), kind="stable")
 
 
 def row_mask(rows: NDArray[np.int64], n: int) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.pipeline.algorithms.contrastive import Sides
+from tamis.pipeline.algorithms.order import by_uid
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.foreign import open_holdout
@@ -198,7 +199,7 @@ def _foreign(
         theirs.uid[:, 0] ^= np.uint64(1 << 63 | number << 40)
         joined = joined.joined(theirs)
         code = np.concatenate([code, np.full(len(theirs), number)])
-    order = np.lexsort((joined.uid[:, 1], joined.uid[:, 0]))
+    order = by_uid(joined.uid)
     joined, code = joined.take(order), code[order]
     return joined, {name: code == number for number, name in enumerate(names)}
 
@@ -229,7 +230,7 @@ def _names(places: Sequence[str]) -> list[str]:
 
 
 def _in_order(pairs: Pairs) -> Pairs:
-    return pairs.take(np.lexsort((pairs.uid[:, 1], pairs.uid[:, 0])))
+    return pairs.take(by_uid(pairs.uid))
 
 
 def notes(asked: HeldOut, splits: Mapping[str, int]) -> list[str]:

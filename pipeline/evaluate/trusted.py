@@ -119,7 +119,7 @@ def split(good: Pairs, other: Pairs, seed: int) -> Sets:
     shared = _shared(good, other)
     joined = good.joined(other.take(~shared))
     trusted = np.arange(len(joined)) < len(good)
-    rows = np.lexsort((joined.uid[:, 1], joined.uid[:, 0]))
+    rows = order.by_uid(joined.uid)
     pairs, trusted = joined.take(rows), trusted[rows]
     group = holdout.groups(pairs)
     sizes = np.bincount(group, minlength=len(pairs))

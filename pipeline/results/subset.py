@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from tamis.pipeline.algorithms.order import by_uid
 from tamis.pipeline.store.digesting import Writable
 from tamis.pipeline.store.numpy_arrays import sound_header
 
@@ -32,7 +33,7 @@ def write(file: Writable, total: int, spans: Iterable[npt.NDArray[np.uint64]]) -
     )
     written = 0
     for uid in spans:
-        order = np.lexsort((uid[:, 1], uid[:, 0]))
+        order = by_uid(uid)
         file.write(np.ascontiguousarray(uid[order], dtype="<u8").tobytes())
         written += len(uid)
     if written != total:
@@ -52,7 +53,7 @@ def changes(
     total, waiting = _total(former), np.empty((0, 2), dtype=np.uint64)
     for uid in spans:
         if len(uid):
-            last = uid[np.lexsort((uid[:, 1], uid[:, 0]))[-1]]
+            last = uid[by_uid(uid)[-1]]
             pieces = [waiting]
             while total and (not len(pieces[-1]) or not _exceeds(pieces[-1][-1:], last)[0]):
                 pieces.append(_block(former, min(total, BLOCK)))
@@ -97,7 +98,7 @@ def _exceeds(uid: npt.NDArray[np.uint64], last: npt.NDArray[np.uint64]) -> npt.N
 
 def _once(uid: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """The distinct uids, sorted."""
-    ordered = uid[np.lexsort((uid[:, 1], uid[:, 0]))]
+    ordered = uid[by_uid(uid)]
     first = np.ones(len(ordered), dtype=bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     return ordered[first]
@@ -109,7 +110,7 @@ def _differences(
     """Uids only in ``one`` and uids only in ``two``, each sorted and once."""
     one, two = _once(one), _once(two)
     both = np.concatenate([one, two])
-    order = np.lexsort((both[:, 1], both[:, 0]))
+    order = by_uid(both)
     same = (both[order[1:]] == both[order[:-1]]).all(axis=1)
     single = order[~(np.append(same, False) | np.append(False, same))] if len(both) else order
     return both[single[single < len(one)]], both[single[single >= len(one)]]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipeline.algorithms.order import rows_by
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
@@ -252,7 +253,7 @@ def _batches(io: TaskIo[Starts]) -> Iterator[pa.Table]:
 def _stays(table: pa.Table) -> npt.NDArray[np.int64]:
     """The rows that stay, one for each uid."""
     uid, sid = uid_words(table["uid"]), table["sid"].to_numpy()
-    order = np.lexsort((sid, ~np.asarray(table["usable"]), uid[:, 1], uid[:, 0]))
+    order = rows_by(uid[:, 0], uid[:, 1], ~np.asarray(table["usable"]), sid)
     return order[~_same_as_before(uid[order])]
 
 
@@ -266,10 +267,9 @@ def repeated_uids(
         sid: int64 (n,), unique.
         usable: bool (n,).
     """
-    order = np.lexsort((uid[:, 1], uid[:, 0]))
+    order = rows_by(uid[:, 0], uid[:, 1], ~usable, sid)
     again = _same_as_before(uid[order])
     order = order[again | np.roll(again, -1)]  # usually empty
-    order = order[np.lexsort((sid[order], ~usable[order], uid[order, 1], uid[order, 0]))]
     again = _same_as_before(uid[order])
     stays = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
     return sid[order[again]], sid[order[stays[again]]]

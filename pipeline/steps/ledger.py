@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipeline.algorithms.order import rows_by
 from tamis.pipeline.results import ledger_index, ledger_totals
 from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.shared import bucket_counts
@@ -300,7 +301,7 @@ def index(io: TaskIo[Indexed]) -> Iterator[pa.Table]:
     """One bucket of the index, sorted by hash and sid, in row groups of ``ledger_index.ROWS``."""
     table = io.read("hashes")
     name, sid = table["hash"].to_numpy(), table["sid"].to_numpy()
-    order = np.lexsort((sid, name))
+    order = rows_by(name, sid)
     yield io.publish(
         f"{ledger_index.FOLDER}/{io.args.bucket:05d}.parquet",
         pa.table({"hash": name[order], "sid": sid[order]}),

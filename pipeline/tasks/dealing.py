@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from tamis.pipeline.algorithms.order import by_bucket
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tasks.phase import Phase, listed
 from tamis.pipeline.tasks.sources import Gathered, gathered
@@ -87,7 +88,7 @@ def deal(io: TaskIo[Dealt]) -> Iterator[pa.Table]:
     """The rows of one row group of some files, a row group a bucket."""
     table = io.read("rows").combine_chunks()
     bucket = table[BUCKET].to_numpy()
-    order = np.argsort(bucket, kind="stable")
+    order = by_bucket(bucket)
     ends = np.searchsorted(bucket[order], np.arange(io.args.fan + 1))
     arranged = table.drop_columns([BUCKET]).take(pa.array(order))
     for number in range(io.args.fan):

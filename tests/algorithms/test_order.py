@@ -117,3 +117,25 @@ def test_unchecked_keys_descend_and_give_the_values_back(values: list[float]) ->
     assert np.array_equal(order.from_descending(key), floats)
     assert np.array_equal(floats[np.argsort(key, kind="stable")], -np.sort(-floats))
     assert np.array_equal(key[:, None] == key, floats[:, None] == floats)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 400), st.integers(1, 400), st.integers(1, 5))
+def test_rows_by_several_keys_are_as_lexsort_has_them(
+    seed: int, n: int, different: int, others: int
+) -> None:
+    """Also where the first key repeats often, and where rows are wholly equal: these stay in their order."""
+    draw = np.random.default_rng(seed)
+    first = draw.integers(0, 2**64, different, dtype=np.uint64)[draw.integers(0, different, n)]
+    second = draw.integers(0, others, n)
+    third = draw.random(n) < 0.5
+    found = order.rows_by(first, second, third)
+    assert found.dtype == np.int64
+    assert found.tolist() == np.lexsort((third, second, first)).tolist()
+    pairs = np.stack([first, second.astype(np.uint64)], axis=1)
+    assert order.by_uid(pairs).tolist() == np.lexsort((pairs[:, 1], pairs[:, 0])).tolist()
+
+
+@given(st.lists(st.integers(0, 65_535), max_size=300))
+def test_rows_by_bucket_keep_their_order(buckets: list[int]) -> None:
+    found = order.by_bucket(np.array(buckets, dtype=np.int64))
+    assert found.tolist() == sorted(range(len(buckets)), key=buckets.__getitem__)

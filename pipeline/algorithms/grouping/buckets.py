@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 
 from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array, UInt64Array
-from tamis.pipeline.algorithms.order import check_uid
+from tamis.pipeline.algorithms.order import by_uid, check_uid
 
 MOST_EDGES = 128
 """Edges to preferred samples that a search keeps of each sample; those to the most preferred."""
@@ -115,11 +115,7 @@ def uid_rank(uid: UInt64Array) -> Int64Array:
         ValueError: two rows with the same uid, between which no tie could be decided.
     """
     check_uid(uid)
-    order = np.argsort(uid[:, 0])
-    high = uid[order, 0]
-    if (high[1:] == high[:-1]).any():
-        # Uids are hashes: hardly ever do two have the same first half.
-        order = np.lexsort((uid[:, 1], uid[:, 0]))
+    order = by_uid(uid)
     same = np.flatnonzero((uid[order[1:]] == uid[order[:-1]]).all(axis=1))
     if len(same):
         first = order[same[0] : same[0] + 2]

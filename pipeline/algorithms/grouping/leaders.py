@@ -22,7 +22,7 @@ def ranks(uid: UInt64Array, preference: NDArray[np.floating] | None = None) -> I
         ValueError: two rows with the same uid.
     """
     rank = uid_rank(uid)
-    if preference is None:
+    if preference is None or (preference[1:] == preference[:-1]).all():
         return rank
     order = np.lexsort((rank, -preference, np.isnan(preference)))
     rank[order] = np.arange(len(rank))

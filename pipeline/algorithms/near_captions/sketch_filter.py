@@ -105,14 +105,15 @@ def _similar(bits: UInt64Array, a: Int64Array, b: Int64Array, most: int) -> Int6
 
 def with_company(keys: UInt32Array) -> Groups:
     """Groups of the positions with equal keys, uint32 (n,), of one band; without groups of one."""
-    # NumPy sorts 16 bits by radix: two stable passes are twice as fast as one comparison sort.
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
-    order = order[np.argsort((keys >> np.uint32(16)).astype(np.uint16)[order], kind="stable")]
-    key = keys[order]
+    # Key and position as one number: these are all different, and NumPy sorts numbers three times as fast as positions.
+    packed = keys.astype(np.uint64) << np.uint64(32)
+    packed |= np.arange(len(keys), dtype=np.uint64)
+    packed.sort()
+    key = packed >> np.uint64(32)
     new = np.ones(len(key) + 1, dtype=bool)
     new[1:-1] = key[1:] != key[:-1]
     shared = ~(new[:-1] & new[1:])
-    members = order[shared]
+    members = (packed[shared] & np.uint64(2**32 - 1)).astype(np.int64)
     starts = np.flatnonzero(new[:-1][shared])
     return Groups(members, np.append(starts, len(members)))
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipeline.algorithms.order import rows_by
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.results import subset
 from tamis.pipeline.store import storage
@@ -88,7 +89,7 @@ class Uids:
             buckets = iter([self._records])
         for pieces in buckets:
             records = np.concatenate([np.empty(0, RECORD), *pieces])
-            yield records[np.lexsort([records[name] for name in ("gave_way", "low", "high")])]
+            yield records[rows_by(*(records[name] for name in ("high", "low", "gave_way")))]
 
     def _bucket(self, number: int) -> list[Records]:
         paths = [self._path(spill, number) for spill in range(self._spills)]

@@ -120,7 +120,7 @@ def totals(io: TaskIo[Totals]) -> Iterator[pa.Table]:
     """(sid, key, total) of a bucket: of each key that more than one part has, a row for each of these."""
     table = io.read("keys").combine_chunks()
     words, count = uid_words(table["key"]), table["count"].to_numpy()
-    rows = np.lexsort((table["sid"].to_numpy(), words[:, 1], words[:, 0]))
+    rows = order.rows_by(words[:, 0], words[:, 1], table["sid"].to_numpy())
     ordered = words[rows]
     new = np.ones(len(rows), bool)
     new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)

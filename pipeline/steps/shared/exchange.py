@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.algorithms.order import by_bucket
 from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables.sids import row_of, sid_of, span_of
 from tamis.pipeline.tasks.done import Done
@@ -36,7 +37,7 @@ def split(table: pa.Table, group: npt.NDArray[np.int64], groups: int) -> Iterato
     if groups == 1:
         yield table
         return
-    order = np.argsort(group, kind="stable")
+    order = by_bucket(group)
     ends = np.searchsorted(group[order], np.arange(groups + 1))
     arranged = table.take(pa.array(order))
     for number in range(groups):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipeline.algorithms.order import by_uid
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, subset
@@ -358,7 +359,7 @@ def sort_uids(io: TaskIo[None]) -> Iterator[pa.Table]:
     """(uid) of a bucket, sorted."""
     table = io.read("uids").combine_chunks()
     words = uid_words(table["uid"])
-    yield table.take(pa.array(np.lexsort((words[:, 1], words[:, 0]))))
+    yield table.take(pa.array(by_uid(words)))
 
 
 def write_subset(io: TaskIo[None]) -> Iterator[pa.Table]:

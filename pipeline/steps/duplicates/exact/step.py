@@ -13,6 +13,7 @@ import xxhash
 
 from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array
 from tamis.pipeline.algorithms.grouping import leaders
+from tamis.pipeline.algorithms.order import rows_by
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates.exact.config import (
     SAME_IMAGE,
@@ -165,7 +166,7 @@ def _ordered(table: pa.Table) -> tuple[Int64Array, BoolArray]:
     """The rows of a bucket by key, preference and uid, (n,); and bool (n,) in that order: the first of its key?"""
     key = uid_words(table["key"])
     rank = leaders.ranks(uid_words(table["uid"]), table["preference"].to_numpy())
-    order = np.lexsort((rank, key[:, 1], key[:, 0]))
+    order = rows_by(key[:, 0], key[:, 1], rank)
     ordered = key[order]
     first = np.ones(len(order), dtype=bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)

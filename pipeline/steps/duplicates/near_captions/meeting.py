@@ -20,6 +20,7 @@ from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_captions import shingles, sketch_filter
 from tamis.pipeline.algorithms.near_captions.minhash import Kernel, Scheme
 from tamis.pipeline.algorithms.near_captions.minhash import bands as banded
+from tamis.pipeline.algorithms.order import rows_by
 from tamis.pipeline.steps.duplicates.near_captions import giants
 from tamis.pipeline.steps.shared import passes
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
@@ -165,7 +166,7 @@ def memberships(io: TaskIo[Any], role: str) -> tuple[Ints, Hashes]:
     """(caption, group) of a bucket, each once, sorted: the captions as positions."""
     table = io.read(role).combine_chunks()
     caption, group = table["caption"].to_numpy(), table["group"].to_numpy()
-    order = np.lexsort((group, caption))
+    order = rows_by((caption.astype(np.uint64) << np.uint64(32)) | (group >> np.uint64(32)), group)
     position: Ints = caption[order].astype(np.int64)
     group = group[order]
     new = np.ones(len(order), dtype=bool)
