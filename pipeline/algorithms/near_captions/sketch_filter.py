@@ -74,8 +74,10 @@ def candidates(groups: Groups, bits: UInt64Array, most: int) -> Groups:
     """
     sizes = groups.sizes
     few, many = sizes <= _FEW, sizes > MANY
-    pairs = [_similar(bits, *block, most) for block in pair_blocks(groups.take(few), _PAIRS)]
-    between, dense = _between(groups.take(~(few | many)), bits, most)
+    # A column of words at a time is five times as fast as a row.
+    words = np.ascontiguousarray(bits.T)
+    pairs = [_similar(words, *block, most) for block in pair_blocks(groups.take(few), _PAIRS)]
+    between, dense = _between(groups.take(~(few | many)), words, most)
     return _joined([_as_groups([*pairs, between]), dense, groups.take(many)])
 
 
@@ -93,11 +95,10 @@ def _joined(parts: Sequence[Groups]) -> Groups:
     )
 
 
-def _similar(bits: UInt64Array, a: Int64Array, b: Int64Array, most: int) -> Int64Array:
-    """The pairs whose sketches are similar: int64 (2, p)."""
+def _similar(words: UInt64Array, a: Int64Array, b: Int64Array, most: int) -> Int64Array:
+    """The pairs whose sketches, the columns of ``words``, are similar: int64 (2, p)."""
     differing = np.zeros(len(a), dtype=np.uint8)
-    # A column at a time is five times as fast as rows of two.
-    for word in np.ascontiguousarray(bits.T):
+    for word in words:
         differing += np.bitwise_count(word[a] ^ word[b])
     similar = differing <= most
     return np.stack([a[similar], b[similar]])
@@ -118,29 +119,29 @@ def with_company(keys: UInt32Array) -> Groups:
     return Groups(members, np.append(starts, len(members)))
 
 
-def _between(groups: Groups, bits: UInt64Array, most: int) -> tuple[Int64Array, Groups]:
+def _between(groups: Groups, words: UInt64Array, most: int) -> tuple[Int64Array, Groups]:
     """Similar pairs of larger groups, int64 (2, p), and groups of what very many of them connect."""
     count = len(groups.members)
-    bits = bits[groups.members]
+    words = words[:, groups.members]
     positions = Groups(np.arange(count), groups.offsets)
-    copies = _copies_of_first(positions, bits, most)
+    copies = _copies_of_first(positions, words, most)
     found = _Found(
         np.where(copies, np.repeat(groups.offsets[:-1], groups.sizes), np.arange(count)), copies
     )
     for a, b in pair_blocks(positions.take(~copies[groups.offsets[:-1]]), _PAIRS):
-        found.add(_similar(bits, a, b, most))
+        found.add(_similar(words, a, b, most))
     found.settle()
     order = np.argsort(found.label, kind="stable")
     starts = np.flatnonzero(np.diff(found.label[order], prepend=-1))
-    connected = Groups(groups.members[order], np.append(starts, count))
-    return groups.members[found.pairs], connected.take(found.dense[order][starts])
+    components = Groups(groups.members[order], np.append(starts, count))
+    return groups.members[found.pairs], components.take(found.dense[order][starts])
 
 
-def _copies_of_first(groups: Groups, bits: UInt64Array, most: int) -> BoolArray:
+def _copies_of_first(groups: Groups, words: UInt64Array, most: int) -> BoolArray:
     """Mark the members of groups that are all like the first, of which no other pair need be compared."""
     like = np.zeros(len(groups.members), dtype=bool)
     like[groups.offsets[:-1]] = True
-    like[_similar(bits, *stars(groups), most)[1]] = True
+    like[_similar(words, *stars(groups), most)[1]] = True
     all_like = np.logical_and.reduceat(like, groups.offsets[:-1]) if len(like) else like
     return np.repeat(all_like, groups.sizes)
 
@@ -158,17 +159,19 @@ class _Found:
         self.dense = dense
         self.pairs = np.empty((2, 0), dtype=np.int64)
         self._new: list[Int64Array] = []
+        self._held = 0
 
     def add(self, pairs: Int64Array) -> None:
         """Pairs, int64 (2, p)."""
         self._new.append(pairs)
-        if sum(new.shape[1] for new in self._new) > _EDGES:
+        self._held += pairs.shape[1]
+        if self._held > _EDGES:
             self.settle()
 
     def settle(self) -> None:
         """Give up the pairs of components that have too many."""
         pairs = np.concatenate([self.pairs, *self._new], axis=1)
-        self._new = []
+        self._new, self._held = [], 0
         count = len(self.label)
         a, b = self.label[pairs]
         self.label = connected(a, b, count)[self.label]
