@@ -122,7 +122,7 @@ def with_company(keys: UInt32Array) -> Groups:
 def _between(groups: Groups, words: UInt64Array, most: int) -> tuple[Int64Array, Groups]:
     """Similar pairs of larger groups, int64 (2, p), and groups of what very many of them connect."""
     count = len(groups.members)
-    words = words[:, groups.members]
+    words = words.take(groups.members, axis=1)
     positions = Groups(np.arange(count), groups.offsets)
     copies = _copies_of_first(positions, words, most)
     found = _Found(
