@@ -107,9 +107,11 @@ def by_uid(uid: NDArray[np.uint64]) -> NDArray[np.int64]:
     return rows_by(uid[:, 0], uid[:, 1])
 
 
-def by_bucket(bucket: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """Rows by the number of their bucket (n,), below 65,536, and in their order: NumPy sorts 16 bits by radix."""
-    return np.argsort(bucket.astype(np.uint16), kind="stable")
+def by_bucket(bucket: NDArray[np.integer[Any]], buckets: int) -> NDArray[np.intp]:
+    """Rows by the number of their bucket (n,), 0..buckets-1, and in their order: int64 (n,)."""
+    # NumPy sorts 16 bits by radix, eight times as fast as 64.
+    small = bucket.astype(np.uint16) if buckets <= 1 << 16 else bucket
+    return np.argsort(small, kind="stable")
 
 
 def row_mask(rows: NDArray[np.int64], n: int) -> NDArray[np.bool_]:

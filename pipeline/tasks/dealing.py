@@ -88,7 +88,7 @@ def deal(io: TaskIo[Dealt]) -> Iterator[pa.Table]:
     """The rows of one row group of some files, a row group a bucket."""
     table = io.read("rows").combine_chunks()
     bucket = table[BUCKET].to_numpy()
-    order = by_bucket(bucket)
+    order = by_bucket(bucket, io.args.fan)
     ends = np.searchsorted(bucket[order], np.arange(io.args.fan + 1))
     arranged = table.drop_columns([BUCKET]).take(pa.array(order))
     for number in range(io.args.fan):

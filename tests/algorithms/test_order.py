@@ -10,6 +10,10 @@ from tamis.pipeline.algorithms import order
 FLOATS = st.floats(-1e6, 1e6, allow_nan=False)
 
 
+def _buckets(count: int) -> st.SearchStrategy[tuple[int, list[int]]]:
+    return st.tuples(st.just(count), st.lists(st.integers(0, count - 1), max_size=300))
+
+
 def uids(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 1 << 64, (n, 2), dtype=np.uint64)
 
@@ -135,7 +139,8 @@ def test_rows_by_several_keys_are_as_lexsort_has_them(
     assert order.by_uid(pairs).tolist() == np.lexsort((pairs[:, 1], pairs[:, 0])).tolist()
 
 
-@given(st.lists(st.integers(0, 65_535), max_size=300))
-def test_rows_by_bucket_keep_their_order(buckets: list[int]) -> None:
-    found = order.by_bucket(np.array(buckets, dtype=np.int64))
+@given(st.sampled_from([3, 1 << 16, 1 << 20]).flatmap(_buckets))
+def test_rows_by_bucket_keep_their_order(drawn: tuple[int, list[int]]) -> None:
+    count, buckets = drawn
+    found = order.by_bucket(np.array(buckets, dtype=np.int64), count)
     assert found.tolist() == sorted(range(len(buckets)), key=buckets.__getitem__)

@@ -37,7 +37,7 @@ def split(table: pa.Table, group: npt.NDArray[np.int64], groups: int) -> Iterato
     if groups == 1:
         yield table
         return
-    order = by_bucket(group)
+    order = by_bucket(group, groups)
     ends = np.searchsorted(group[order], np.arange(groups + 1))
     arranged = table.take(pa.array(order))
     for number in range(groups):
