@@ -74,12 +74,12 @@ def joined(tables: Iterable[pa.Table], buckets: int) -> Iterator[pa.Table]:
 
 def second_wave(name: str, files: FileColumns, buckets: int) -> Phase[Dealt]:
     """The phase that deals out what ``files`` of the first wave hold; its files follow one another by bucket."""
-    fan = fan_of(buckets)
-    args = Dealt(fan)
+    args = Dealt(fan_of(buckets))
+    spans = _spans(files)
     tasks = [
         Task(Scope.BUCKET, group, {"rows": [gathered(files, group, *span)]}, args, piece=piece)
-        for group in range(math.ceil(buckets / fan))
-        for piece, span in enumerate(_spans(files))
+        for group in range(_groups(buckets))
+        for piece, span in enumerate(spans)
     ]
     return listed(f"{name}{DEALT}", deal, tasks)
 
@@ -95,16 +95,21 @@ def deal(io: TaskIo[Dealt]) -> Iterator[pa.Table]:
         yield arranged.slice(ends[number], ends[number + 1] - ends[number])
 
 
-def of_bucket(first: FileColumns, second: FileColumns, buckets: int, bucket: int) -> Gathered:
-    """The second wave's file for one bucket."""
-    return gathered(second, *place(first, buckets, bucket))
+def of_bucket(second: FileColumns, buckets: int, bucket: int) -> Gathered:
+    """One bucket's row group of the second wave's files that have it."""
+    return gathered(second, *place(len(second), buckets, bucket))
 
 
-def place(first: FileColumns, buckets: int, bucket: int) -> tuple[int, int, int]:
-    """The row group of one bucket in the second wave's files, and the positions of these files, from and to."""
+def place(files: int, buckets: int, bucket: int) -> tuple[int, int, int]:
+    """The row group of one bucket in the second wave's files, and the positions of these, from and to."""
     group, within = divmod(bucket, fan_of(buckets))
-    each = len(_spans(first))
+    each = files // _groups(buckets)  # as many for each row group of the first wave
     return within, group * each, (group + 1) * each
+
+
+def _groups(buckets: int) -> int:
+    """Row groups of a file of the first wave that are dealt out."""
+    return math.ceil(buckets / fan_of(buckets))
 
 
 def _spans(files: FileColumns) -> list[tuple[int, int]]:

@@ -43,7 +43,7 @@ class Done:
     def groups(self, group: int) -> tuple[Gathered]:
         """The same row group of every file: one bucket of an exchange."""
         if self.dealt is not None:
-            return (dealing.of_bucket(self.files, self.dealt, self.buckets, group),)
+            return (dealing.of_bucket(self.dealt, self.buckets, group),)
         return (gathered(self.files, group),)
 
     def last(self, number: int) -> Slice:

@@ -55,6 +55,19 @@ def test_a_task_reads_as_many_files_as_its_memory_holds(
         assert max(piece.rows for piece in of_group) == min(each, files) * rows
 
 
+@pytest.mark.parametrize("files", [1, 9, 1000])
+def test_a_bucket_lies_in_the_files_that_were_made_of_its_row_group(files: int) -> None:
+    tasks = list(dealing.second_wave("dealt", first_wave(files, 1 << 24, 10), BUCKETS).tasks)
+    fan = dealing.fan_of(BUCKETS)
+    for bucket in range(BUCKETS):
+        within, first, stop = dealing.place(len(tasks), BUCKETS, bucket)
+        assert within == bucket % fan
+        read = [source for task in tasks[first:stop] for source in task.inputs["rows"]]
+        pieces = [piece for piece in read if isinstance(piece, Gathered)]
+        assert {piece.group for piece in pieces} == {bucket // fan}
+        assert sum((piece.stop or 0) - piece.first for piece in pieces) == files
+
+
 @given(st.integers(dealing.GROUPS + 1, 700), st.integers(0, 3), st.data())
 def test_neighbouring_buckets_are_one_group_and_what_comes_behind_them_stays(
     buckets: int, behind: int, data: st.DataObject

@@ -272,7 +272,7 @@ class Clusters:
         files, group, first, stop = self._members, bucket, 0, len(self._members)
         if self._dealt is not None:
             files = self._dealt
-            group, first, stop = dealing.place(self._members, self._buckets, bucket)
+            group, first, stop = dealing.place(len(files), self._buckets, bucket)
         return (files.slice(position, group) for position in range(first, stop))
 
     def farthest(self) -> Float32Array:
