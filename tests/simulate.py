@@ -182,7 +182,8 @@ class Fabricated:
         rows = self._rows(step, name, task)
         if name == "verdict":
             share, reason = DROPPED.get(step, (0.0, "bad_embedding"))
-            rows = [int(count * share * self._alive_share()) for count in rows]
+            share *= self._alive_share()
+            rows = [int(count * share) for count in rows]
             counts = {reason: sum(rows)} if sum(rows) else {}
         else:
             counts = counts_of(name, rows)

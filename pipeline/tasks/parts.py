@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import overload
 
 import numpy as np
@@ -69,7 +70,7 @@ class Parts(Sequence[Part]):
         for number, (file, group, rows) in enumerate(zip(*columns, strict=True)):
             yield Part(number, file, group, rows)
 
-    @property
+    @cached_property
     def total(self) -> int:
         """Rows of all parts."""
         return int(self.rows.sum())
