@@ -201,6 +201,8 @@ class EachPart(Tasks[Args]):
         columns = [by.digests for role in roles for by in self._inputs[role]]
         digests = np.stack([self._parts.rows.astype(np.uint64), *columns], axis=1)
         made = []
+        # Arguments of neighbouring parts are mostly the same, and cost more to write than to compare.
+        last, text = dict[str, Any](), _dumped({})
         for number in range(len(self)):
             first = number * self._size
             stop = min(first + self._size, len(self._parts))
@@ -209,7 +211,10 @@ class EachPart(Tasks[Args]):
             state.update(digests[first:stop].tobytes())
             if self._each is not None:
                 for part in self._parts[first:stop]:
-                    state.update(_dumped(identity(self._each(part))))
+                    each = identity(self._each(part))
+                    if each != last:
+                        last, text = each, _dumped(each)
+                    state.update(text)
             made.append(state.digest())
         return np.frombuffer(b"".join(made), np.uint8).reshape(-1, FINGERPRINT_BYTES)
 

@@ -8,6 +8,7 @@ computes its part files again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tamis.pipeline import encoders
@@ -174,9 +175,23 @@ class Signals(Step):
             made = context.signal(name)
             inputs[product.signal(name).role] = made
 
+        by_column = {
+            entry
+            for entry, of in resolved.by_entry.items()
+            if any(origin.needs == "column" for origin in of.values())
+        }
+        of_entry: dict[tuple[str, str], Computed] = {}
+
         def computed(part: Part) -> Computed:
-            of = resolved.by_entry[context.inputs[part.file].entry]
-            return self._computed(context, part, of, digests, types)
+            file = context.inputs[part.file]
+            sha256 = None
+            if file.entry in by_column and not format_of(file).values_in_table:
+                # Ingest's table does not hold these columns: the file's own digest stands for them.
+                sha256 = context.done("ingest", "files").files.note(part.file)["sha256"]
+            if (file.entry, file.kind) not in of_entry:
+                of = resolved.by_entry[file.entry]
+                of_entry[file.entry, file.kind] = self._computed(file, of, digests, types)
+            return replace(of_entry[file.entry, file.kind], file=file, sha256=sha256)
 
         tasks = EachPart(context.parts, inputs, each=computed, bundle=1)
         signals = [
@@ -196,25 +211,19 @@ class Signals(Step):
 
     def _computed(
         self,
-        context: Context,
-        part: Part,
+        file: InputFile,
         of: Mapping[str, Origin],
         digests: Mapping[str, str],
         types: Mapping[str, str],
     ) -> Computed:
-        file = context.inputs[part.file]
+        """What tasks over files of the entry and kind of ``file`` are told, but for a file's own digest."""
         needed = {origin.needs for origin in of.values()}
-        digest = None
-        if "column" in needed and not format_of(file).values_in_table:
-            # Ingest's table does not hold these columns: the file's own digest stands for them.
-            digest = context.done("ingest", "files").files.note(part.file)["sha256"]
         return Computed(
             types,
             {name: self._identity(origin, digests) for name, origin in of.items()},
+            file=file,
             kind=file.kind if needed & {"pixels", "column"} else None,
             max_pixels=self.max_pixels if "pixels" in needed else None,
-            sha256=digest,
-            file=file,
             paths={
                 name: storage.absolute(path)
                 for name, origin in of.items()
