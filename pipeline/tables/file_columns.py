@@ -74,6 +74,11 @@ class FileColumns:
         """The position of the first row group of each file."""
         return np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
 
+    def groups(self, positions: npt.NDArray[np.integer[Any]]) -> Ints:
+        """The number of row groups of some files."""
+        counts: Ints = self.ends[positions] - self.starts[positions]
+        return counts
+
     @cached_property
     def positions(self) -> Mapping[str, int]:
         """The position of each task's file, by the task's name."""
@@ -184,7 +189,7 @@ class FileColumns:
 
     def take(self, positions: Ints) -> FileColumns:
         """The records at ``positions``, in that order."""
-        counts = (self.ends - self.starts)[positions]
+        counts = self.groups(positions)
         ends = np.cumsum(counts)
         groups = np.repeat(self.starts[positions] - ends + counts, counts) + np.arange(
             int(ends[-1]) if len(ends) else 0

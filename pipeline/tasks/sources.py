@@ -101,7 +101,7 @@ class ByPart:
             folder,
             tuple(names),
             self.files.bytes[files],
-            (self.files.ends - self.files.starts)[files].astype(np.int32),
+            self.files.groups(files).astype(np.int32),
             of_part.astype(narrow),
             self.group[parts],
             self.digests[parts],
