@@ -21,7 +21,7 @@ STAND_INS = {
     "ray": """
 case $1 in
   start) log "ray $*"; [[ -e fails ]] && exit 3; exec /bin/sleep 30 ;;
-  health-check) echo . >> asked; [[ $(wc -l < asked) -ge 3 ]] && log up ;;
+  health-check) echo . >> asked; [[ ! -e fails && $(wc -l < asked) -ge 3 ]] && log up ;;
 esac""",
     "tamis": """
 log "tamis $*"
