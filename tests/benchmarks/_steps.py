@@ -40,12 +40,18 @@ class Recorded(Here):
         yield from super().run(phase, works)
 
     def again(self, *places: str) -> None:
-        """The tasks of the phases whose tables lie at ``step/phase``, as the engine does them; nothing is synced."""
+        """The tasks of the phases whose tables lie at ``step/phase``, as the engine does them; nothing is synced.
+
+        Raises:
+            RuntimeError: one was not done, so that its time would be that of nothing.
+        """
         with storage.without_sync():
             for phase, works in self.seen:
                 for work in works:
                     if any(work.path.startswith(f"tables/{place}/") for place in places):
-                        perform(phase.function, self.root, work)
+                        done = perform(phase.function, self.root, work)
+                        if done.file is None:
+                            raise RuntimeError(f"{work.path} was not made: {done}")
 
 
 def recorded(job: str) -> Recorded:

@@ -48,13 +48,18 @@ def race(
     works: Mapping[str, Callable[[], object]],
     rounds: int,
     clock: Callable[[], float] = time.process_time,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Seconds of each work and round. They take turns, so that a busy machine meets all alike."""
+    """Seconds of each work and round, without what is done ``before`` each.
+
+    They take turns, so that a busy machine meets all alike.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds):
         names = list(works)
         # Who comes first changes: what the caches hold is nobody's advantage.
         for name in names[number % len(names) :] + names[: number % len(names)]:
+            before()
             began = clock()
             works[name]()
             seconds[name].append(clock() - began)

@@ -3,8 +3,9 @@
 The step is all of its tasks as the engine does them: which rows are kept, shards with members byte for byte (captions
 and a few pictures compared with what ingest noted), sidecars, statistics and `subset.npy`. The copy reads the range
 of every kept member from the same tars and writes it to one file for each shard; a second one takes sha256 along, as
-the manifest needs it. Nothing is synced on either side. By processor time and by the clock. One job keeps all pairs,
-one those of longer captions: nearly all of the clip art, three fifths of the JPEGs.
+the manifest needs it. Nothing is synced on either side, and what the round before wrote is removed first: to replace
+a file takes as long as to free its memory. By processor time and by the clock. One job keeps all pairs, one those of
+longer captions: nearly all of the clip art, three fifths of the JPEGs.
 
     PYTHONPATH=. python tests/benchmarks/write.py --pairs 4000 --shard 1000
 """
@@ -17,6 +18,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -81,6 +83,12 @@ def copy(found: dict[Path, list[tuple[int, int]]], out: Path, hashed: bool) -> N
                     target.write(data)
 
 
+def clear(root: Path, out: Path) -> None:
+    """Remove the shards, and what a copy wrote."""
+    for path in [*(root / "shards").iterdir(), out]:
+        path.unlink(missing_ok=True)
+
+
 def photographs(folder: Path, count: int) -> Path:
     """One tar of JPEGs of noise, about 116 kB each, with captions of many lengths."""
     import io
@@ -103,18 +111,20 @@ def photographs(folder: Path, count: int) -> Path:
 def measure(title: str, folder: Path, given: argparse.Namespace, of: Path) -> Iterator[Row]:
     """Rows for all pairs and for a part of them."""
     make_input(folder, given.pairs, of)
+    out = folder / "copy"
     for least in (0, 20):
         done = recorded(JOB.format(folder=folder, least=least, shard=given.shard))
         found = ranges(Path(done.root), folder / "in")
         size = sum(length for pieces in found.values() for _, length in pieces)
         works = {
-            "step": lambda: done.again("write/kept", "write/shards", "write/subset"),  # noqa: B023
-            "copy": lambda: copy(found, folder / "copy", hashed=False),  # noqa: B023
-            "hashed": lambda: copy(found, folder / "copy", hashed=True),  # noqa: B023
+            "step": partial(done.again, "write/kept", "write/shards", "write/subset"),
+            "copy": partial(copy, found, out, hashed=False),
+            "hashed": partial(copy, found, out, hashed=True),
         }
+        before = partial(clear, Path(done.root), out)
         name = f"{title}, {'some' if least else 'all'} kept: {size / 1e6:,.0f} MB"
         for clock, unit in ((time.process_time, "MB/CPU s"), (time.perf_counter, "MB/s")):
-            seconds = race(works, given.rounds, clock)
+            seconds = race(works, given.rounds, clock, before)
             step = seconds["step"]
             yield faster(name, "copy", size / 1e6, unit, step, seconds["copy"], ">= 0.7")
             yield faster(name, "copy + sha256", size / 1e6, unit, step, seconds["hashed"])
