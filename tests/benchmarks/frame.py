@@ -1,9 +1,10 @@
-"""What a run costs beside its steps: Ray's start, an empty run, growth with the number of pairs.
+"""What a run costs beside its steps: the start of its workers, an empty run, growth with the number of pairs.
 
-- *start*: `tamis run` in a process of its own over three pairs, from the command to its exit.
-- *whole*: the example data through the preset's chain on Ray, from the first phase on, beside the sum of its tasks'
-  processor seconds when the same steps are done one after another in one process, and beside straight loops that do
-  what no program can do without (see `_floors.py`); both by as many processors as there are.
+- *start*: `tamis run` in a process of its own over three pairs, from the command to its exit, on Ray and local.
+- *whole*: the example data through the preset's chain, on Ray from the first phase on and local from the start of its
+  workers on, beside the sum of its tasks' processor seconds when the same steps are done one after another in one
+  process, and beside straight loops that do what no program can do without (see `_floors.py`); both by as many
+  processors as there are.
 - *clipart*: the same, once, over all 7,396 pairs of the clip art, where they are at hand.
 - *growth*: the clip art again and again under other keys, in one process: processor time a sample, and how much more
   than at each smaller size; the largest once.
@@ -23,10 +24,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 
-from tamis.pipeline.runs import plan, walk
+from tamis.pipeline.runs import executors, plan, walk
 from tamis.pipeline.runs.ray_engine import RayEngine
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
@@ -94,22 +95,25 @@ def start(folder: Path, rounds: int) -> Iterator[Row]:
     tars = folder / "three"
     write_tar(tars / "0.tar", [m for pair in samples([EXAMPLES / "00000.tar"])[:3] for m in pair])
     command = [sys.executable, "-c", "from tamis.jobs.cli.app import main; main()", "run"]
-    for name in ("first run", "nothing left to do"):
-        seconds, processor = [], []
-        for number in range(rounds):
-            path = folder / f"empty-{number}.yaml"
-            path.write_text(job("empty", tars, folder / f"empty-{number}", EMPTY))
-            began, used = time.perf_counter(), _children()
-            subprocess.run(
-                [*command, str(path), "--progress", "none"], check=True, capture_output=True
+    for where, goal in (("ray", "<= 15 s"), ("local", "")):
+        for name in ("first run", "nothing left to do"):
+            seconds, processor = [], []
+            for number in range(rounds):
+                output = folder / f"empty-{where}-{number}"
+                path = output.with_suffix(".yaml")
+                path.write_text(job("empty", tars, output, EMPTY))
+                began, used = time.perf_counter(), _children()
+                asked = [*command, str(path), f"--{where}", "--progress", "none"]
+                subprocess.run(asked, check=True, capture_output=True)
+                seconds.append(time.perf_counter() - began)
+                processor.append(_children() - used)
+            middle = statistics.median(seconds)
+            what = f"start and an empty run, --{where}: {name}"
+            spread = (min(seconds), max(seconds))
+            yield Row(
+                what, "", middle, None, "s", None, *spread, goal if name == "first run" else ""
             )
-            seconds.append(time.perf_counter() - began)
-            processor.append(_children() - used)
-        middle = statistics.median(seconds)
-        goal = "<= 15 s" if name == "first run" else ""
-        what = f"Ray's start and an empty run: {name}"
-        yield Row(what, "", middle, None, "s", None, min(seconds), max(seconds), goal)
-        yield Row(f"{what}, processor", "", statistics.median(processor), None, "CPU s", None)
+            yield Row(f"{what}, processor", "", statistics.median(processor), None, "CPU s", None)
 
 
 def _children() -> float:
@@ -130,11 +134,12 @@ class Clock:
 
 
 def whole(folder: Path, rounds: int, tars: Path, part: int) -> Iterator[Row]:
-    """The chain of the preset `demo`: on Ray; its tasks alone; and floors, which are nobody's tasks."""
+    """The chain of the preset `demo`: on Ray and local; its tasks alone; and floors, which are nobody's tasks."""
     cores = len(os.sched_getaffinity(0))
     steps = CHAIN + EMBEDDED + WRITE
     floors: Floors | None = None
-    seconds: dict[str, list[float]] = {name: [] for name in ("ours", *BESIDE)}
+    ways = {"Ray's start apart": _on_ray, "local": _local}
+    seconds: dict[str, list[float]] = {name: [] for name in (*ways, *BESIDE)}
     for number in range(rounds):
         alone = job("alone", tars, folder / f"alone-{part}-{number}", steps, part)
         made = plan.make(parse_job(alone, "frame"))
@@ -143,16 +148,18 @@ def whole(folder: Path, rounds: int, tars: Path, part: int) -> Iterator[Row]:
         taken = [time.process_time() - began]
         floors = floors or Floors(tars, Path(made.root), folder / "copy")
         taken += floors.seconds()
-        spread = job("ray", tars, folder / f"ray-{part}-{number}", steps, part)
-        seconds["ours"].append(_on_ray(spread))
+        for way, run in ways.items():
+            output = folder / f"{run.__name__}-{part}-{number}"
+            made = plan.make(parse_job(job("spread", tars, output, steps, part), "frame"))
+            seconds[way].append(run(made))
         for name, one in zip(BESIDE, taken, strict=True):
             seconds[name].append(one / cores)
-    for name, goal in BESIDE.items():
-        ratios = [our / bare for our, bare in zip(seconds["ours"], seconds[name], strict=True)]
+    for way, (name, goal) in product(ways, BESIDE.items()):
+        ratios = [our / bare for our, bare in zip(seconds[way], seconds[name], strict=True)]
         yield Row(
-            f"whole run of {tars.name}, Ray's start apart",
+            f"whole run of {tars.name}, {way}",
             f"{name}, by {cores}",
-            statistics.median(seconds["ours"]),
+            statistics.median(seconds[way]),
             statistics.median(seconds[name]),
             "s",
             statistics.median(ratios),
@@ -162,9 +169,15 @@ def whole(folder: Path, rounds: int, tars: Path, part: int) -> Iterator[Row]:
         )
 
 
-def _on_ray(text: str) -> float:
+def _local(made: plan.Plan) -> float:
+    """Seconds from the start of its workers to the end."""
+    began = time.perf_counter()
+    walk.run(made, executor=executors.of(made, local=True))
+    return time.perf_counter() - began
+
+
+def _on_ray(made: plan.Plan) -> float:
     """Seconds from the first phase to the end."""
-    made = plan.make(parse_job(text, "frame"))
     engine = RayEngine(made.root, made.job.resources)
     clock = Clock()
     engine._start()
