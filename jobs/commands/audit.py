@@ -21,6 +21,7 @@ from tamis.pipeline.audit.reading.funnel import (
     by_source_query,
     funnel,
     losses,
+    losses_by_rule,
     words_for,
 )
 from tamis.pipeline.audit.reading.funnel import sample as sample_rows
@@ -112,7 +113,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
     delta_counts = delta.counts(run.root)
     if json:
         more: dict[str, Any] = {"delta": delta_counts} if delta_counts else {}
-        more["reasons"] = [loss._asdict() for loss in losses(run)]
+        more["reasons"] = [loss._asdict() for loss in losses_by_rule(run)]
         with queries.connect(run, tables=False) as connection:
             more["notes"] = remarks(run, connection)
         display.echo(display.as_json({"run": run.root, **totals.to_json(), **more}))

@@ -104,8 +104,7 @@ def _members(
     there = _valid(table["cluster"]) & _valid(table["distance"])
     there &= _values(table["cluster"], pa.int64()) == cluster
     for earlier in run.placing[:-1]:
-        other = pc.fill_null(pc.not_equal(table["step"], earlier), True)
-        there &= other.to_numpy(zero_copy_only=False)
+        there &= ~_is(table["step"], earlier)
     distance = _values(table["distance"], pa.float32())
     return distance[there], _values(table["sid"], pa.int64())[there]
 
@@ -120,6 +119,15 @@ def _values(column: pa.ChunkedArray, kind: pa.DataType) -> npt.NDArray[Any]:
     if not len(array):
         return np.zeros(0, stored)
     return np.frombuffer(array.buffers()[1], stored)[array.offset : array.offset + len(array)]
+
+
+def _is(column: pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:
+    """Where a column of text has ``text``."""
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    known = encoded.dictionary.to_pylist()
+    codes = _values(pa.chunked_array([encoded.indices]), pa.int64())
+    there: npt.NDArray[np.bool_] = codes == (known.index(text) if text in known else -1)
+    return there & _valid(column)
 
 
 def _valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

@@ -80,7 +80,7 @@ BY_CLUSTER = """
 
 
 class Loss(NamedTuple):
-    """Samples that a step dropped for one reason, and of a rule's reason for one rule."""
+    """Samples that a step dropped for one reason and rule. Of several rules or bounds there is none."""
 
     step: str
     reason: str
@@ -90,6 +90,31 @@ class Loss(NamedTuple):
 
 
 def losses(run: FinishedRun) -> list[Loss]:
+    """The losses of a run as tables have them, the largest first: of a reason whose words name no rule there is one."""
+    found: dict[tuple[str, str, str | None], list[Loss]] = {}
+    for loss in losses_by_rule(run):
+        rule = loss.rule if names_rule(run, loss) else None
+        found.setdefault((loss.step, loss.reason, rule), []).append(loss)
+    merged = [_merged(same) for same in found.values()]
+    return sorted(merged, key=lambda loss: -loss.samples)
+
+
+def names_rule(run: FinishedRun, loss: Loss) -> bool:
+    """Whether the words for a loss name its rule. Those of `coverage` do not name the stratum."""
+    return "{rule}" in run.phrase(loss.step, loss.reason)
+
+
+def _merged(same: Sequence[Loss]) -> Loss:
+    first = same[0]
+    rules, bounds = {loss.rule for loss in same}, {loss.bound for loss in same}
+    return first._replace(
+        rule=first.rule if len(rules) == 1 else None,
+        bound=first.bound if len(bounds) == 1 else None,
+        samples=sum(loss.samples for loss in same),
+    )
+
+
+def losses_by_rule(run: FinishedRun) -> list[Loss]:
     """All losses of a run, the largest first: the manifest's, or of an earlier version's run those of its ledger."""
     told = run.manifest.losses
     if told is not None:
@@ -112,10 +137,10 @@ def by_source_query(run: FinishedRun, found: Sequence[Loss]) -> str:
     columns = []
     for loss, name in zip(found, words, strict=True):
         shown = f"{loss.step}: {name}" if words.count(name) > 1 else name
-        rule = "rule IS NULL" if loss.rule is None else f"rule = {sql.literal(loss.rule)}"
-        chosen = (
-            f"step = {sql.literal(loss.step)} AND reason = {sql.literal(loss.reason)} AND {rule}"
-        )
+        chosen = f"step = {sql.literal(loss.step)} AND reason = {sql.literal(loss.reason)}"
+        if names_rule(run, loss):
+            named = "IS NULL" if loss.rule is None else f"= {sql.literal(loss.rule)}"
+            chosen += f" AND rule {named}"
         columns.append(f"count_if({chosen}) AS {sql.identifier(shown)}")
     return BY_SOURCE.format(reasons=", ".join(columns) or "0 AS dropped")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tables.columns import numbers
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import DamagedTableError
 from tamis.pipeline.tasks.phase_index import read_index
@@ -52,9 +53,12 @@ def to_preferred(root: str, step: str, phases: Sequence[str], sid: int) -> pa.Ta
         for position in range(len(phase)):
             piece = phase.file(position).slice()
             try:
-                own = pc.equal(part_files.read(root, piece, ["sid_b"])["sid_b"], sid)
-                if not found or pc.any(own).as_py():
-                    found.append(part_files.read(root, piece).filter(own))
+                ends = numbers(part_files.read(root, piece, ["sid_b"])["sid_b"])
+                own = np.flatnonzero(ends == sid).tolist()
+                if own or not found:
+                    edges = part_files.read(root, piece)
+                    # Row by row: a mask or a list for Arrow would import pandas, for which `explain` waits.
+                    found += [edges.slice(0, 0), *(edges.slice(row, 1) for row in own)]
             except DamagedTableError as damage:
                 path, why = damage.args
                 raise part_files.damage_error(part_files.path_of(root, path), why) from None
