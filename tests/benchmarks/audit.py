@@ -152,7 +152,7 @@ def measure(run: str, repeat: int, slow: bool) -> Iterator[Measured]:
     bare = [sys.executable, "-c", "import numpy, pyarrow.parquet"]
     yield command("yardstick: import numpy, pyarrow", None, bare, repeat)
     for name, uid in uids.items():
-        yield command(f"explain ({name})", 0.5, [*TAMIS, "explain", run, uid], repeat)
+        yield command(f"explain ({name})", 0.3, [*TAMIS, "explain", run, uid], repeat)
     yield command("audit", 3, [*TAMIS, "audit", run], repeat)
     yield command("audit --sample", None, [*TAMIS, "audit", run, "--sample", "over_quota"], repeat)
     for by in ("source", "cluster"):
@@ -163,7 +163,7 @@ def measure(run: str, repeat: int, slow: bool) -> Iterator[Measured]:
         "late.characters.min=32",
     ):
         asked = [*TAMIS, "whatif", run, "--set", setting]
-        yield command(f"whatif {setting}", 10, asked, repeat)
+        yield command(f"whatif {setting}", 5, asked, repeat)
     yield from browsed(run, repeat)
     if slow:
         for name in ("diff", "verify"):

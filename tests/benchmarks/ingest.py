@@ -80,7 +80,7 @@ def measure(name: str, tars: Sequence[Path], output: Path, rounds: int) -> Itera
     seconds = race(
         {"step": lambda: done.again("ingest"), "floor": lambda: [*map(straight, tars)]}, rounds
     )
-    yield faster(name, floor, count, "pairs/CPU s", seconds["step"], seconds["floor"], ">= 0.7")
+    yield faster(name, floor, count, "pairs/CPU s", seconds["step"], seconds["floor"], ">= 0.85")
     with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
         works: dict[str, Callable[[], object]] = {
             "step": partial(spread, pool, done),
@@ -90,7 +90,7 @@ def measure(name: str, tars: Sequence[Path], output: Path, rounds: int) -> Itera
             work()
         seconds = race(works, rounds, time.perf_counter)
     name = f"{name}, {CORES} processes"
-    yield faster(name, floor, count, "pairs/s", seconds["step"], seconds["floor"], ">= 0.7")
+    yield faster(name, floor, count, "pairs/s", seconds["step"], seconds["floor"], ">= 0.85")
 
 
 def checks(path: Path, rounds: int) -> Row:
