@@ -172,6 +172,14 @@ def test_a_jpeg_of_many_scans_is_a_bomb() -> None:
             assert str(bomb.value.reason) == "image_too_large"
 
 
+def test_scans_are_counted_wherever_they_stand() -> None:
+    draw = np.random.default_rng(5)
+    for size in range(2, 200):
+        data = draw.choice(np.array([0xFF, 0xDA, 0], np.uint8), size).tobytes()
+        for given in (data, memoryview(data)):
+            assert images._marks(given) == data.count(b"\xff\xda")
+
+
 def test_what_only_looks_like_scans_is_none() -> None:
     """In a comment, in a thumbnail, and behind the picture's end."""
     data = progressive()
