@@ -4,8 +4,8 @@ The step is all of its tasks as the engine does them: which rows are kept, shard
 and a few pictures compared with what ingest noted), sidecars, statistics and `subset.npy`. The copy reads the range
 of every kept member from the same tars and writes it to one file for each shard; a second one takes sha256 along, as
 the manifest needs it. Nothing is synced on either side, and what the round before wrote is removed first, for
-replacing a file frees its memory, and no run does that. By processor time and by the clock. One job keeps all pairs, one those of
-longer captions: nearly all of the clip art, three fifths of the JPEGs.
+replacing a file frees its memory, and no run does that. By processor time and by the clock. One job keeps all pairs,
+one those of longer captions: nearly all of the clip art, three fifths of the JPEGs.
 
     PYTHONPATH=. python tests/benchmarks/write.py --pairs 4000 --shard 1000
 """
