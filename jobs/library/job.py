@@ -31,7 +31,7 @@ def run(
         input: paths to read instead of the job's own.
         output: the run directory instead of the job's own.
         address: a Ray cluster; this machine by default.
-        local: without Ray, in worker processes of this machine; by default where the input is small.
+        local: without Ray, in worker processes of this machine; by default below a million samples.
         progress: show on standard error how far it is.
 
     Raises:

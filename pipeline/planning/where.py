@@ -9,8 +9,8 @@ from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 
 LOCAL_SAMPLES = 1_000_000
-"""Samples below which a run does without Ray unless it is told otherwise: to start Ray would be much of its time. Of a
-million captions it is a third."""
+"""Samples below which a run does without Ray unless it is told otherwise: a million captions take a
+third less time without it."""
 
 
 def is_local(plan: Plan, asked: bool | None = None, address: str | None = None) -> bool:

@@ -36,6 +36,12 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     return found
 
 
+def mask(rows: npt.NDArray[np.bool_]) -> pa.Array:
+    """A mask for a table's `filter`, (n,) bool; `pa.array` imports pandas too."""
+    bits = pa.py_buffer(np.packbits(rows, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(rows), [None, bits])
+
+
 def _joined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column as one array; one chunk is not copied."""
     if not isinstance(column, pa.ChunkedArray):

@@ -15,6 +15,7 @@ import pytest
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.funnel import by_source_query, losses, losses_by_rule
+from tamis.pipeline.audit.report.sections import reasons_section
 from tests.support.running import ledger, make_plan, run_here
 
 SAMPLES, DIM, CLUSTERS = 600, 16, 4
@@ -74,6 +75,7 @@ def test_a_reason_without_its_rule_is_one_line(made: Path) -> None:
         names, (counts,) = sql.ask(connection, by_source_query(run, found))
     assert len(set(names)) == len(names)
     assert list(counts[3:]) == [loss.samples for loss in found]
+    assert reasons_section(run).count(">coverage</td>") == 1
 
 
 def test_a_story_waits_for_nothing(made: Path) -> None:

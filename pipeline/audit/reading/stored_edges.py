@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tables.columns import numbers
+from tamis.pipeline.tables.columns import mask, numbers
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import DamagedTableError
 from tamis.pipeline.tasks.phase_index import read_index
@@ -53,12 +52,9 @@ def to_preferred(root: str, step: str, phases: Sequence[str], sid: int) -> pa.Ta
         for position in range(len(phase)):
             piece = phase.file(position).slice()
             try:
-                ends = numbers(part_files.read(root, piece, ["sid_b"])["sid_b"])
-                own = np.flatnonzero(ends == sid).tolist()
-                if own or not found:
-                    edges = part_files.read(root, piece)
-                    # Row by row: a mask or a list for Arrow would import pandas, for which `explain` waits.
-                    found += [edges.slice(0, 0), *(edges.slice(row, 1) for row in own)]
+                own = numbers(part_files.read(root, piece, ["sid_b"])["sid_b"]) == sid
+                if not found or own.any():
+                    found.append(part_files.read(root, piece).filter(mask(own)))
             except DamagedTableError as damage:
                 path, why = damage.args
                 raise part_files.damage_error(part_files.path_of(root, path), why) from None

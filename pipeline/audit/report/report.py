@@ -40,7 +40,7 @@ def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
         shown += [
             ("evaluation", "Evaluation", evaluation.evaluation_section(run)),
             ("budget", "Budget", budget.budget_section(run)),
-            ("reasons", "Reasons", sections.reasons_section(run, connection)),
+            ("reasons", "Reasons", sections.reasons_section(run)),
             ("dropped", "Dropped samples", dropped.dropped_section(run, connection, album)),
             ("signals", "Signals", sections.signals_section(run, connection)),
             ("concepts", "Concepts", samples.concepts_section(run, connection, album)),

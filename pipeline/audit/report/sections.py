@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel, outcomes
+from tamis.pipeline.audit.reading.funnel import funnel, losses, outcomes
 from tamis.pipeline.audit.reading.pairs import remarks
 from tamis.pipeline.audit.reading.sql import identifier
 from tamis.pipeline.audit.reading.words import number, share
@@ -59,12 +59,12 @@ def funnel_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> s
     )
 
 
-def reasons_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
+def reasons_section(run: FinishedRun) -> str:
     """A table with a row for each reason, the most frequent first."""
-    counts = connection.execute(BY_REASON).fetchall()
+    counts = losses(run)
     if not counts:
         return element("p", "Nothing was dropped.")
-    most = max(samples for *_, samples in counts)
+    most = max(loss.samples for loss in counts)
     rows = []
     for step, reason, rule, bound, samples in counts:
         fields = {"reason": reason.replace("_", " "), "rule": rule, "bound": number(bound)}
