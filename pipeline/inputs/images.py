@@ -26,13 +26,12 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from tamis.pipeline.inputs import jpeg, png
+from tamis.pipeline.inputs import jpeg, jpeg_scans, png
 from tamis.pipeline.inputs.compositing import on_white, palette, rgba
 from tamis.pipeline.inputs.picture_formats import (
     BROKEN,
     FORMATS,
     ends_early,
-    jpeg_scans,
     why_unidentified,
     words_of,
 )
@@ -45,11 +44,6 @@ MAX_PIXELS = 178_956_970
 # ``max_pixels`` is the limit instead, and a picture that ends early is damaged whatever the environment says.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-
-MAX_SCANS = 100
-"""Of a JPEG; real ones have up to about 12. Each is decoded over the whole picture, however few bytes it has."""
-
-_SCAN = int.from_bytes(b"\xff\xda", "little")
 
 ORIENTATION = 0x0112
 
@@ -126,41 +120,14 @@ def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:
     if len(data) == 0:
         raise ImageDamage(Reason.EMPTY_IMAGE, "0 bytes")
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    _check_scans(data, image)
+    many = jpeg_scans.too_many(data, image)
+    if many:
+        raise ImageDamage(Reason.IMAGE_TOO_LARGE, many)
     width, height = image.size
     if width * height > max_pixels:
         message = f"{width} x {height} pixels: the limit is {max_pixels} (max_pixels)"
         raise ImageDamage(Reason.IMAGE_TOO_LARGE, message)
     return image
-
-
-def _check_scans(data: bytes | memoryview, image: Image.Image) -> None:
-    """Refuse a JPEG, alone or in a TIFF, whose scans would be decoded for hours."""
-    is_jpeg = image.format in {"JPEG", "MPO"}
-    if not is_jpeg and image.format != "TIFF":
-        return
-    found = min(_marks(data), MAX_SCANS * 1000)
-    if found > MAX_SCANS and is_jpeg:
-        # Other segments may have such bytes, and what stands behind the picture.
-        found = jpeg_scans(data, MAX_SCANS)
-    elif found > MAX_SCANS:
-        found = found if "jpeg" in str(image.info.get("compression")) else 0
-        found -= len(_strip_offsets(image))
-    if found > MAX_SCANS:
-        message = f"{found} scans: the limit is {MAX_SCANS}, for each is decoded in full"
-        raise ImageDamage(Reason.IMAGE_TOO_LARGE, message)
-
-
-def _marks(data: bytes | memoryview) -> int:
-    """How often the two bytes that begin a scan stand in it, by words: ``bytes.count`` takes seven times as long."""
-    words = (np.frombuffer(data, "<u2", (len(data) - odd) // 2, odd) for odd in (0, 1))
-    return sum(int(np.count_nonzero(word == _SCAN)) for word in words)
-
-
-def _strip_offsets(image: Image.Image) -> Sequence[int]:
-    """The offsets of a TIFF's strips or tiles, each of which is a JPEG of its own."""
-    tags = getattr(image, "tag_v2", {})
-    return tuple(tags.get(273) or tags.get(324) or ())
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -6,7 +6,6 @@ Pillow's plugins are named here, so that no installed one (or its external progr
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
 
@@ -89,10 +88,6 @@ BROKEN = (
 """Errors of Pillow's decoders on damaged bytes."""
 
 
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""A JPEG's marker that begins a segment, or ends the picture: neither a stuffed byte nor a restart."""
-
-
 def words_of(error: BaseException) -> str:
     """A decoder's error in one line."""
     return f"{type(error).__name__}: {error}"
@@ -117,19 +112,6 @@ def why_unidentified(data: bytes | memoryview) -> str:
     if start.startswith(tuple(map(str.encode, BASE64))):
         return "this is base64, text in place of bytes: write what base64.b64decode makes of it"
     return f"no picture of a known format ({', '.join(FORMATS)})"
-
-
-def jpeg_scans(data: bytes | memoryview, most: int) -> int:
-    """The scans of a JPEG, by its segments up to its end; ``most`` and one where there are more."""
-    position, count = 2, 0
-    while count <= most and (marker := _MARKER.search(data, position)):
-        position = marker.end()
-        kind = data[position - 1]
-        if kind == 0xD9:
-            break
-        count += kind == 0xDA
-        position += int.from_bytes(data[position : position + 2], "big")
-    return count
 
 
 def ends_early(data: bytes) -> bool:

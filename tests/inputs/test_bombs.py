@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from tamis.pipeline.inputs import images
-from tamis.pipeline.inputs.images import MAX_SCANS, ImageDamage, inspect
+from tamis.pipeline.inputs.images import ImageDamage, inspect
+from tamis.pipeline.inputs.jpeg_scans import MAX_SCANS, marks
 from tamis.pipeline.inputs.parquet.batch_size import BATCH_BYTES, batch_rows
 from tamis.pipeline.inputs.parquet.file import open_parquet
 from tests.conftest import ROOT
@@ -177,7 +178,7 @@ def test_scans_are_counted_wherever_they_stand() -> None:
     for size in range(2, 200):
         data = draw.choice(np.array([0xFF, 0xDA, 0], np.uint8), size).tobytes()
         for given in (data, memoryview(data)):
-            assert images._marks(given) == data.count(b"\xff\xda")
+            assert marks(given) == data.count(b"\xff\xda")
 
 
 def test_what_only_looks_like_scans_is_none() -> None:
